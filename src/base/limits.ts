@@ -1,0 +1,77 @@
+/**
+ * Every bound in one place, each with its reason. Nothing in Quoin is unbounded: queues, frames, pending requests, log,
+ * sessions. Relations between limits are asserted at load, at the end of the file.
+ */
+import { invariant } from './errors.js';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+export const LIMITS = {
+  /** Longest key. */
+  maxKeyBytes: 64 * KIB,
+  /** Longest value (paper 003 tests 100 MB). */
+  maxValueBytes: 128 * MIB,
+  /** All arguments of one request together: one value of the greatest size, and keys around it. */
+  maxRequestBytes: 160 * MIB,
+  /** Arguments of one request; as in Redis. */
+  maxArguments: 1024 * 1024,
+  /** Commands in one log entry: a version is index * 4096 + position. */
+  maxCommandsPerEntry: 4096,
+  /** A gathered batch is closed when it has grown past this; one larger command still makes a batch of its own. */
+  maxEntryBytes: 1 * MIB,
+  /** Entry payload in one append message. */
+  maxAppendBytes: 1 * MIB,
+  /** Appends under way to one follower before the leader waits for an answer. */
+  maxInflightAppends: 64,
+  /** Proposed and not yet committed, per group; past it a write is refused with OVERLOADED. */
+  maxUncommittedBytes: 256 * MIB,
+  /** Requests of one node under way to one group; past it OVERLOADED. */
+  maxInflightRequestsPerGroup: 65536,
+  /** Largest piece of a message on a peer link, so that heartbeats pass between the pieces of a large one. */
+  maxFrameBytes: 256 * KIB,
+  /** Queued to one peer; past it messages that may be lost (all but chunks under way) are dropped. */
+  maxPeerQueueBytes: 512 * MIB,
+  /** Client connections of one node. */
+  maxConnections: 10_000,
+  /** Unsent replies of one connection before it is no longer read from. */
+  maxConnectionOutputBytes: 64 * MIB,
+  /** Unanswered requests of one connection before it is no longer read from. */
+  maxConnectionInflight: 10_000,
+  /** Sessions remembered per group; the longest unused goes first. */
+  maxSessionsPerGroup: 10_000,
+  /** A session unused for so long (by the group's log time) is forgotten. */
+  sessionIdleMs: 3_600_000,
+  /** Replies remembered for one session; must cover all that its client may have under way. */
+  maxRepliesPerSession: 65536,
+  /** A remembered reply larger than this is kept as 'was applied' only. */
+  maxRememberedReplyBytes: 4 * KIB,
+  /** Applied writes held in memory before they are written back to a disk engine; past it writes wait. */
+  maxLedgerBytes: 128 * MIB,
+  /** Size at which a log segment is closed. */
+  logSegmentBytes: 64 * MIB,
+  /** Log entries' payload kept in memory for followers; older ones are read back from disk. */
+  logCacheBytes: 64 * MIB,
+  /** Buckets in one cluster. */
+  maxBuckets: 1024,
+  /** Longest bucket name. */
+  maxBucketNameBytes: 64,
+  /** How long a request may wait for a leader and an answer before it fails. */
+  requestTimeoutMs: 10_000,
+} as const;
+
+export type LimitName = keyof typeof LIMITS;
+
+invariant(
+  LIMITS.maxValueBytes + LIMITS.maxKeyBytes < LIMITS.maxRequestBytes,
+  'a request has room for the largest key and value',
+);
+invariant(LIMITS.maxUncommittedBytes > LIMITS.maxRequestBytes, 'one largest request can be proposed');
+invariant(
+  LIMITS.maxPeerQueueBytes > LIMITS.maxUncommittedBytes,
+  'what may be uncommitted can be on its way to a peer',
+);
+invariant(
+  LIMITS.maxRepliesPerSession >= LIMITS.maxInflightRequestsPerGroup,
+  'every request under way can be answered again',
+);

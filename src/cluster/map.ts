@@ -1,0 +1,39 @@
+/**
+ * The cluster map: nodes, groups, slot owners and buckets; immutable, numbered by its epoch. In the managed topology Raft
+ * group 0 decides it; every peer frame carries the sender's epoch, and whoever is behind asks for the newer map.
+ */
+import type { NodeId } from '../protocol/raft/types.js';
+import type { BucketDescription } from '../store/types.js';
+
+export type NodeRole = 'storage' | 'coordinator' | 'log';
+
+export interface NodeDescription {
+  readonly id: NodeId;
+  /** `host:port` of each door, as clients and peers reach it. */
+  readonly resp: string;
+  readonly http: string;
+  readonly grpc: string;
+  readonly roles: readonly NodeRole[];
+  readonly zone: string;
+  readonly weight: number;
+  /** Random id of its data directory: the same node with a new incarnation has lost its disk. */
+  readonly incarnation: string;
+}
+
+/** An ordered list of nodes that hold the same slots. The order is the order of preference for leading. */
+export interface GroupDescription {
+  /** 0 decides the map itself and holds no slots. */
+  readonly id: number;
+  readonly members: readonly NodeId[];
+}
+
+export interface ClusterMap {
+  readonly epoch: number;
+  readonly clusterName: string;
+  readonly clusterId: string;
+  readonly nodes: readonly NodeDescription[];
+  readonly groups: readonly GroupDescription[];
+  /** 16384 group ids. */
+  readonly slotOwners: Uint16Array;
+  readonly buckets: readonly BucketDescription[];
+}

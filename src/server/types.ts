@@ -1,0 +1,116 @@
+/**
+ * What a node offers to its front doors (`src/api`), to the embedding API and to the simulator's workloads.
+ */
+import type { ClusterMap, NodeDescription } from '../cluster/map.js';
+import type { EngineKind } from '../engine/types.js';
+import type { NodeId, Role } from '../protocol/raft/types.js';
+import type { CommandDefinition } from '../store/command.js';
+import type { Reply } from '../store/reply.js';
+import type { BucketDescription, Replication, SessionStamp } from '../store/types.js';
+
+/** Gets a request's answer. */
+export interface Completion {
+  /** Called exactly once; possibly from within `submit`. Errors are `ErrorReply`. */
+  complete(reply: Reply): void;
+}
+
+/**
+ * How fresh a read must be: `linearizable` (at the leader), `follower` (linearizable too, served by the local replica
+ * after a read-index from the leader), `stale` (the local replica as it is).
+ */
+export type ReadConsistency = 'linearizable' | 'follower' | 'stale';
+
+/** One command on its way. Plain fields, no closures: one object for each operation. */
+export interface Request {
+  readonly definition: CommandDefinition;
+  readonly bucket: BucketDescription;
+  /** The words after the name. The bytes are copied before `submit` returns when they are written; reads keep them. */
+  readonly args: readonly Buffer[];
+  readonly completion: Completion;
+  readonly consistency: ReadConsistency;
+  /**
+   * True when the same client still waits for an earlier write: this request must take effect after it (pipelining).
+   * Requests of one client to one group otherwise keep their order among writes, and among reads.
+   */
+  readonly ordered: boolean;
+  /** A client's own session; without one the node's is used, which makes the node's own retries exactly-once. */
+  readonly session: SessionStamp | undefined;
+}
+
+export interface BucketSpecification {
+  readonly name: string;
+  readonly replication: Replication;
+  readonly engine: EngineKind;
+  readonly ttlMs: number;
+}
+
+/** One replica group as seen from this node. */
+export interface GroupStatus {
+  readonly group: number;
+  readonly members: readonly NodeId[];
+  readonly leader: NodeId | undefined;
+  /** This node's part; undefined when it is no member. */
+  readonly local:
+    | {
+        readonly role: Role;
+        readonly term: number;
+        readonly commitIndex: number;
+        readonly appliedIndex: number;
+        readonly lastIndex: number;
+        readonly durableIndex: number;
+        readonly pendingRequests: number;
+        readonly matchIndexes: Readonly<Record<NodeId, number>>;
+      }
+    | undefined;
+}
+
+export interface NodeCounters {
+  readonly startedAtMs: number;
+  readonly commandsProcessed: number;
+  readonly commandsForwarded: number;
+  readonly reads: number;
+  readonly writes: number;
+  readonly entriesApplied: number;
+  readonly elections: number;
+  readonly framesSent: number;
+  readonly framesReceived: number;
+  readonly peerBytesSent: number;
+  readonly peerBytesReceived: number;
+  readonly logBytes: number;
+  readonly logSyncs: number;
+  readonly logSyncMs: number;
+  readonly memoryBytes: number;
+  readonly dataBytes: number;
+}
+
+/** A running node. */
+export interface NodeServer {
+  readonly id: NodeId;
+  readonly version: string;
+  /** The present cluster map; undefined until the cluster has formed. */
+  map(): ClusterMap | undefined;
+  self(): NodeDescription;
+  /** 'starting' until it has recovered and knows a map; 'failed' after a disk failure: nothing is acknowledged any more. */
+  state(): { readonly phase: 'starting' | 'serving' | 'stopping' | 'failed'; readonly reason: string };
+  /** True when every group that this node needs to answer requests has a known leader. */
+  ready(): boolean;
+  /** Carries out a command. Never throws. */
+  submit(request: Request): void;
+  bucketByName(name: string): BucketDescription | undefined;
+  bucketById(id: number): BucketDescription | undefined;
+  /** Which group owns a slot, and who leads it as far as known here. */
+  locate(slot: number): { readonly group: number; readonly leader: NodeId | undefined };
+  groupStatus(): GroupStatus[];
+  counters(): NodeCounters;
+  /** Is a peer connected? (Itself: yes.) */
+  peerConnected(node: NodeId): boolean;
+  /** Digest of a slot of this node's replica (tests, `DEBUG`). */
+  digestOfSlot(slot: number): number;
+
+  createBucket(specification: BucketSpecification): Promise<BucketDescription>;
+  updateBucket(name: string, changes: { readonly ttlMs?: number }): Promise<BucketDescription>;
+  dropBucket(name: string): Promise<void>;
+  /** Waits until a write by this node before now is on at least `replicas` followers or the time is up; returns how many have it. */
+  waitForReplicas(slot: number, replicas: number, timeoutMs: number): Promise<number>;
+  stop(): Promise<void>;
+}

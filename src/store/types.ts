@@ -1,0 +1,90 @@
+/**
+ * The contract between a replica and the key-value state machine of its group.
+ *
+ * Invariants:
+ * - `apply` is deterministic: equal state and equal entries give equal state, replies and digests on every node;
+ * - a (session, sequence) is executed at most once, however often it stands in the log; a repeat gets the first reply;
+ * - versions within a group grow: index * 4096 + position of the command in its entry.
+ */
+import type { Engine, EngineKind } from '../engine/types.js';
+import type { CommandDefinition } from './command.js';
+import type { Reply } from './reply.js';
+
+export type Replication = 'raft' | 'mencius' | 'quorum' | 'primary';
+
+/** A bucket's policy as the cluster map carries it. */
+export interface BucketDescription {
+  /** Never reused. 0 is `default`. */
+  readonly id: number;
+  readonly name: string;
+  readonly replication: Replication;
+  readonly engine: EngineKind;
+  /** Time to live given to keys that are written without one; 0 = none. */
+  readonly ttlMs: number;
+}
+
+/** Who sent a command, and as its how-manieth, so that a repeat is recognized. */
+export interface SessionStamp {
+  /** 16 lower-case hex digits. */
+  readonly session: string;
+  readonly sequence: number;
+  /** Every sequence below this one has been answered and will not be repeated. */
+  readonly acknowledgedBelow: number;
+}
+
+/** A read met a key that is expired by the leader's clock but not yet by the log's: advance the log's time, then read again. */
+export const CLOCK_BEHIND: unique symbol = Symbol('clock behind');
+
+/** Opens engines for buckets; one per node. The groups of a node share a bucket's engine, each with slots of its own. */
+export interface EngineProvider {
+  open(bucket: BucketDescription): Engine;
+  drop(bucket: BucketDescription): void;
+}
+
+/** The state of one replica group on one node. */
+export interface GroupStateMachine {
+  readonly group: number;
+  /** The time of the last applied entry (milliseconds since 1970), never decreasing. */
+  readonly logTimeMs: number;
+  /** Buckets opened in this group's log, by id. */
+  readonly buckets: ReadonlyMap<number, BucketDescription>;
+  /**
+   * Applies one committed entry. Returns one reply for each of its commands, in order, when `collectReplies`; an empty
+   * payload (a leader's no-op) applies nothing.
+   */
+  apply(index: number, payload: Buffer, collectReplies: boolean): Reply[];
+  /** Executes a read against the state as applied, with the leader's clock. */
+  read(
+    definition: CommandDefinition,
+    bucketId: number,
+    args: readonly Buffer[],
+    nowMs: number,
+  ): Reply | typeof CLOCK_BEHIND;
+  /**
+   * Live search for expired keys, at most `maxKeys` looked at; returns the cursor to go on with. What it finds the
+   * leader removes through the log (`encodeExpiry` of the batch codec).
+   */
+  findExpired(
+    fromToken: number,
+    maxKeys: number,
+    nowMs: number,
+    found: (bucketId: number, key: Buffer, version: number) => void,
+  ): number;
+
+  /** Group-level state (log time, buckets, sessions) for a durable note or a snapshot's head. */
+  encodeHead(): Buffer;
+  restoreHead(bytes: Buffer): void;
+  /** Visits every (bucket, key, record) of a slot, for a snapshot. */
+  scanSlot(
+    slot: number,
+    visitor: (bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number) => void,
+  ): void;
+  /** Puts one record of a snapshot. */
+  installRecord(bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): void;
+  /** Commands on this slot are skipped up to `index`: a snapshot already reflects them. */
+  setSlotReflects(slot: number, index: number): void;
+  /** Drops all keys of the group's slots, its buckets and sessions. */
+  reset(): void;
+  /** Digest over a slot of all buckets, to compare replicas that have applied the same index. */
+  digestOfSlot(slot: number): number;
+}
