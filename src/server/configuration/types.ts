@@ -1,0 +1,83 @@
+/**
+ * What a node is configured with, after parsing: every key has a value, durations are milliseconds, sizes are bytes.
+ * The text form (YAML, `--set`) and its rules stand in `schema.ts`; `docs/configuration.md` explains each key.
+ */
+import { LIMITS } from '../../base/limits.js';
+import type { NodeRole } from '../../cluster/map.js';
+import type { BucketSpecification } from '../types.js';
+
+/** `auto` measures the disk and chooses; the other two force the log's way of syncing. */
+export type ConfiguredSyncStrategy = 'auto' | 'blocking' | 'background';
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+export interface NodeConfiguration {
+  readonly node: {
+    readonly id: string;
+    readonly dataDir: string;
+    readonly roles: readonly NodeRole[];
+    readonly zone: string;
+    readonly weight: number;
+  };
+  /** `host:port` of each door, as bound. */
+  readonly listen: { readonly resp: string; readonly http: string; readonly grpc: string };
+  /** Host under which clients and peers reach this node; the ports are those of `listen`. */
+  readonly advertise: string;
+  readonly cluster: {
+    readonly name: string;
+    readonly topology: 'managed';
+    /** gRPC addresses of all first nodes, this one included; empty = a single node. */
+    readonly join: readonly string[];
+    /** Copies of each group's data; a cluster of fewer nodes has as many as it has nodes. */
+    readonly replicas: number;
+    readonly placement: 'balanced';
+    /** Answer linearizable reads under the leader's lease instead of a round to the followers. */
+    readonly leaseReads: boolean;
+    readonly electionTimeoutMs: number;
+    readonly heartbeatIntervalMs: number;
+  };
+  readonly storage: {
+    readonly sync: 'always';
+    readonly checkpointIntervalMs: number;
+    readonly syncStrategy: ConfiguredSyncStrategy;
+  };
+  /** Created when the cluster forms. */
+  readonly buckets: readonly BucketSpecification[];
+  readonly limits: {
+    readonly maxKeyBytes: number;
+    readonly maxValueBytes: number;
+    readonly maxConnections: number;
+  };
+  readonly log: { readonly level: LogLevel; readonly format: 'json' | 'text' };
+}
+
+/**
+ * A single node on loopback that keeps its data in `.quoin/n1`. Callers replace what they need; the objects are new
+ * for each call.
+ */
+export function defaultConfiguration(changes: Partial<NodeConfiguration> = {}): NodeConfiguration {
+  return {
+    node: { id: 'n1', dataDir: '.quoin/n1', roles: ['storage', 'coordinator'], zone: '', weight: 1 },
+    listen: { resp: '127.0.0.1:7001', http: '127.0.0.1:8001', grpc: '127.0.0.1:9001' },
+    advertise: '127.0.0.1',
+    cluster: {
+      name: 'quoin',
+      topology: 'managed',
+      join: [],
+      replicas: 3,
+      placement: 'balanced',
+      leaseReads: false,
+      electionTimeoutMs: 1000,
+      heartbeatIntervalMs: 100,
+    },
+    storage: { sync: 'always', checkpointIntervalMs: 10_000, syncStrategy: 'auto' },
+    buckets: [{ name: 'default', replication: 'raft', engine: 'lmdb', ttlMs: 0 }],
+    limits: {
+      maxKeyBytes: LIMITS.maxKeyBytes,
+      maxValueBytes: LIMITS.maxValueBytes,
+      maxConnections: LIMITS.maxConnections,
+    },
+    log: { level: 'info', format: 'text' },
+    ...changes,
+  };
+}
