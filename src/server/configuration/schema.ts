@@ -1,0 +1,187 @@
+/**
+ * Every key that a configuration file may hold, with its rule and its default. This is the whole surface of the
+ * contract: keys whose feature this version lacks are here too, so that they are checked as strictly as the others
+ * before `unsupported.ts` refuses them.
+ *
+ * A rule's message says what is wanted, never only that something is wrong.
+ */
+import { z } from 'zod';
+import { LIMITS } from '../../base/limits.js';
+import { isHost, parseAddress } from './address.js';
+import { formatDuration, formatSize, parseDurationMs, parseSizeBytes } from './units.js';
+
+function duration(range: { readonly minMs: number; readonly maxMs: number }) {
+  return z.union([z.string(), z.number()]).transform((value, context) => {
+    const durationMs = parseDurationMs(String(value));
+    if (durationMs === undefined) {
+      context.addIssue({
+        code: 'custom',
+        message: 'must be a duration with its unit, such as 500ms, 10s or 30m',
+      });
+      return z.NEVER;
+    }
+    if (durationMs < range.minMs || durationMs > range.maxMs) {
+      const bounds = `${formatDuration(range.minMs)} and ${formatDuration(range.maxMs)}`;
+      context.addIssue({ code: 'custom', message: `must lie between ${bounds}` });
+      return z.NEVER;
+    }
+    return durationMs;
+  });
+}
+
+function size(range: { readonly minBytes: number; readonly maxBytes: number }) {
+  return z.union([z.string(), z.number()]).transform((value, context) => {
+    const sizeBytes = parseSizeBytes(String(value));
+    if (sizeBytes === undefined) {
+      context.addIssue({ code: 'custom', message: 'must be a size such as 100b, 64kb, 128mb or 1gb' });
+      return z.NEVER;
+    }
+    if (sizeBytes < range.minBytes || sizeBytes > range.maxBytes) {
+      const bounds = `${formatSize(range.minBytes)} and ${formatSize(range.maxBytes)}`;
+      context.addIssue({ code: 'custom', message: `must lie between ${bounds}` });
+      return z.NEVER;
+    }
+    return sizeBytes;
+  });
+}
+
+function oneOf<const Values extends readonly [string, ...string[]]>(...values: Values) {
+  return z.enum(values, { error: () => `must be one of ${values.join(', ')}` });
+}
+
+function text(wanted: string) {
+  return z.string({ error: () => `must be ${wanted}` });
+}
+
+function integer(min: number, max: number) {
+  const message = `must be a whole number from ${min} to ${max}`;
+  return z
+    .int({ error: () => message })
+    .min(min, { error: message })
+    .max(max, { error: message });
+}
+
+const address = text('an address host:port').refine((value) => parseAddress(value) !== undefined, {
+  error: 'must be an address host:port, with a port from 0 to 65535 (IPv6 in brackets)',
+});
+
+/** A list of words; `a, b` in one string is a list too, which makes `--set` bearable. */
+function listOf<Item extends z.ZodType>(item: Item) {
+  return z.preprocess(
+    (value) =>
+      typeof value === 'string'
+        ? value
+            .split(',')
+            .map((part) => part.trim())
+            .filter((part) => part !== '')
+        : value,
+    z.array(item, { error: () => 'must be a list' }),
+  );
+}
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
+
+function name(what: string, maxLength: number) {
+  const wanted = `${what}: letters, digits, '.', '_' and '-', at most ${maxLength} of them, starting with a letter or digit`;
+  return text(wanted).refine((value) => NAME.test(value) && value.length <= maxLength, {
+    error: `must be ${wanted}`,
+  });
+}
+
+const ONE_DAY_MS = 86_400_000;
+const LONGEST_TTL_MS = 100 * 365 * ONE_DAY_MS;
+
+/** A bucket, in the file and in the bodies of the HTTP door alike. */
+export const bucketSchema = z.strictObject({
+  name: name('a bucket name', LIMITS.maxBucketNameBytes),
+  replication: oneOf('raft', 'mencius', 'quorum', 'primary').default('raft'),
+  engine: oneOf('memory', 'lmdb', 'level').default('lmdb'),
+  ttl: duration({ minMs: 0, maxMs: LONGEST_TTL_MS }).default(0),
+  n: integer(1, 16).optional(),
+  r: integer(1, 16).optional(),
+  w: integer(1, 16).optional(),
+  acks: z
+    .union([z.literal(0), z.literal(1), z.literal('all')], { error: () => 'must be 0, 1 or all' })
+    .optional(),
+  maxIdle: duration({ minMs: 0, maxMs: LONGEST_TTL_MS }).optional(),
+  maxMemory: size({ minBytes: 0, maxBytes: 1024 ** 5 }).optional(),
+  eviction: oneOf('none', 'lru').optional(),
+});
+
+export const configurationSchema = z.strictObject({
+  node: z
+    .strictObject({
+      id: name('a node name', 64).default('n1'),
+      dataDir: text('a path').min(1, { error: 'must not be empty' }).optional(),
+      roles: listOf(oneOf('storage', 'coordinator', 'log')).default(['storage', 'coordinator']),
+      zone: text('a word').max(64, { error: 'must have at most 64 characters' }).default(''),
+      weight: z
+        .number({ error: () => 'must be a number' })
+        .positive({ error: 'must be greater than 0' })
+        .max(1000, { error: 'must be at most 1000' })
+        .default(1),
+    })
+    .prefault({}),
+  listen: z
+    .strictObject({
+      resp: address.default('127.0.0.1:7001'),
+      http: address.default('127.0.0.1:8001'),
+      grpc: address.default('127.0.0.1:9001'),
+    })
+    .prefault({}),
+  advertise: text('a host name or address, without a port')
+    .refine(isHost, { error: 'must be a host name or address, without a port' })
+    .optional(),
+  cluster: z
+    .strictObject({
+      name: name('a cluster name', 64).default('quoin'),
+      topology: oneOf('managed', 'static', 'chord').default('managed'),
+      join: listOf(address).default([]),
+      replicas: integer(1, 16).default(3),
+      placement: oneOf('balanced', 'ring', 'midpoint', 'modulo').default('balanced'),
+      leaseReads: z.boolean({ error: () => 'must be true or false' }).default(false),
+      electionTimeout: duration({ minMs: 50, maxMs: 60_000 }).default(1000),
+      heartbeatInterval: duration({ minMs: 10, maxMs: 20_000 }).default(100),
+    })
+    .prefault({}),
+  storage: z
+    .strictObject({
+      sync: oneOf('always').default('always'),
+      mirrorDir: text('a path').optional(),
+      checkpointInterval: duration({ minMs: 100, maxMs: ONE_DAY_MS }).default(10_000),
+      scrubInterval: duration({ minMs: 0, maxMs: 365 * ONE_DAY_MS }).default(0),
+      syncStrategy: oneOf('auto', 'blocking', 'background').default('auto'),
+    })
+    .prefault({}),
+  buckets: z
+    .array(bucketSchema, { error: () => 'must be a list of buckets' })
+    .max(LIMITS.maxBuckets)
+    .default([]),
+  security: z
+    .strictObject({
+      tls: z
+        .strictObject({ cert: text('a path'), key: text('a path'), ca: text('a path').optional() })
+        .optional(),
+      users: z
+        .array(z.looseObject({ name: name('a user name', 64) }), { error: () => 'must be a list of users' })
+        .default([]),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      maxKeyBytes: size({ minBytes: 1, maxBytes: LIMITS.maxKeyBytes }).default(LIMITS.maxKeyBytes),
+      maxValueBytes: size({ minBytes: 1, maxBytes: LIMITS.maxValueBytes }).default(LIMITS.maxValueBytes),
+      maxConnections: integer(1, 1_000_000).default(LIMITS.maxConnections),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({
+      level: oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent').default('info'),
+      format: oneOf('json', 'text').default('text'),
+    })
+    .prefault({}),
+});
+
+/** The file's content after its rules were applied, still in the file's own shape. */
+export type ConfigurationDocument = z.output<typeof configurationSchema>;
+export type BucketDocument = z.output<typeof bucketSchema>;
