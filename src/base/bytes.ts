@@ -118,6 +118,11 @@ export class ByteWriter {
   reset(): void {
     this.#length = 0;
   }
+
+  /** Takes back everything written after `lengthBytes`. */
+  truncate(lengthBytes: number): void {
+    this.#length = lengthBytes;
+  }
 }
 
 export class ByteReader {

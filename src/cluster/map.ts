@@ -36,4 +36,9 @@ export interface ClusterMap {
   /** 16384 group ids. */
   readonly slotOwners: Uint16Array;
   readonly buckets: readonly BucketDescription[];
+  /** Bucket ids are never reused. */
+  readonly nextBucketId: number;
 }
+
+/** What a bucket shall be; the map gives it its id. */
+export type BucketSpecification = Omit<BucketDescription, 'id'>;

@@ -1,12 +1,13 @@
 /**
  * What a node offers to its front doors (`src/api`), to the embedding API and to the simulator's workloads.
  */
-import type { ClusterMap, NodeDescription } from '../cluster/map.js';
-import type { EngineKind } from '../engine/types.js';
+import type { BucketSpecification, ClusterMap, NodeDescription } from '../cluster/map.js';
 import type { NodeId, Role } from '../protocol/raft/types.js';
 import type { CommandDefinition } from '../store/command.js';
 import type { Reply } from '../store/reply.js';
-import type { BucketDescription, Replication, SessionStamp } from '../store/types.js';
+import type { BucketDescription, SessionStamp } from '../store/types.js';
+
+export type { BucketSpecification } from '../cluster/map.js';
 
 /** Gets a request's answer. */
 export interface Completion {
@@ -24,7 +25,7 @@ export type ReadConsistency = 'linearizable' | 'follower' | 'stale';
 export interface Request {
   readonly definition: CommandDefinition;
   readonly bucket: BucketDescription;
-  /** The words after the name. The bytes are copied before `submit` returns when they are written; reads keep them. */
+  /** The words after the name. The bytes must not change before the request completes: a retry sends them again. */
   readonly args: readonly Buffer[];
   readonly completion: Completion;
   readonly consistency: ReadConsistency;
@@ -35,13 +36,6 @@ export interface Request {
   readonly ordered: boolean;
   /** A client's own session; without one the node's is used, which makes the node's own retries exactly-once. */
   readonly session: SessionStamp | undefined;
-}
-
-export interface BucketSpecification {
-  readonly name: string;
-  readonly replication: Replication;
-  readonly engine: EngineKind;
-  readonly ttlMs: number;
 }
 
 /** One replica group as seen from this node. */
