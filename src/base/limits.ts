@@ -52,10 +52,28 @@ export const LIMITS = {
   logSegmentBytes: 64 * MIB,
   /** Log entries' payload kept in memory for followers; older ones are read back from disk. */
   logCacheBytes: 64 * MIB,
+  /** A log segment grows by so many zeros at a time, so that most syncs need no change of file size (half the cost). */
+  logFillBytes: 256 * KIB,
+  /** A log batch beyond this is always synced in the background: blocking the event loop for it would be felt. */
+  logBlockingSyncBytes: 1 * MIB,
+  /** A group whose whole retained log is smaller is copied forward rather than pinning old segments. */
+  logRelocationBytes: 1 * MIB,
+  /** Largest message taken on a peer link: a frame of the largest allowed piece, and room for other versions' habits. */
+  maxPeerMessageBytes: 4 * MIB,
+  /** Unsent bytes on a peer link at which `send` asks the sender to wait. */
+  peerHighWaterBytes: 1 * MIB,
   /** Buckets in one cluster. */
   maxBuckets: 1024,
   /** Longest bucket name. */
   maxBucketNameBytes: 64,
+  /** Request bodies that the HTTP door receives at one time, all together; past it OVERLOADED. */
+  maxHttpBodyBytes: 512 * MIB,
+  /** Keys in one page of the HTTP door's list. */
+  maxListedKeys: 10_000,
+  /** A page of the list is closed once its keys have grown past this. */
+  maxListedBytes: 8 * MIB,
+  /** Operations in one list posted to the HTTP door: they become one command of the log. */
+  maxPostedOperations: 10_000,
   /** How long a request may wait for a leader and an answer before it fails. */
   requestTimeoutMs: 10_000,
 } as const;
@@ -74,4 +92,17 @@ invariant(
 invariant(
   LIMITS.maxRepliesPerSession >= LIMITS.maxInflightRequestsPerGroup,
   'every request under way can be answered again',
+);
+invariant(
+  LIMITS.maxFrameBytes < LIMITS.maxPeerMessageBytes,
+  'every frame fits into one message of a peer link',
+);
+invariant(LIMITS.logFillBytes < LIMITS.logSegmentBytes, 'a segment is filled in steps');
+invariant(
+  LIMITS.logRelocationBytes * 8 <= LIMITS.logSegmentBytes,
+  'copying small groups forward frees far more than it writes',
+);
+invariant(
+  LIMITS.maxHttpBodyBytes > 2 * LIMITS.maxRequestBytes,
+  'one largest request body does not keep all others out',
 );

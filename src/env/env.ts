@@ -75,6 +75,16 @@ export interface Disk {
   rename(from: string, to: string): void;
   /** Makes creations, removals and renames in a directory durable. */
   syncDirectory(path: string): void;
+  /**
+   * Takes an existing directory for this process alone, until `release` or the process's end. Throws
+   * DIRECTORY_IN_USE when a live process has it; the lock of a dead one is taken over.
+   */
+  lock(path: string): DirectoryLock;
+}
+
+/** Exclusive use of a directory. */
+export interface DirectoryLock {
+  release(): void;
 }
 
 /** Why a link ended. `refused`: nobody listens there, which after an open link means that the process has died. */
