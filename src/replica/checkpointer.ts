@@ -60,7 +60,8 @@ export class Checkpointer {
   tick(nowMs: number): void {
     if (this.#running || this.#failed) return;
     const due = nowMs - this.#lastMs >= this.#intervalMs;
-    if (due || this.#waiting.length > 0 || this.#engines.ledgerBytes() > LIMITS.maxLedgerBytes / 4) this.#start();
+    if (due || this.#waiting.length > 0 || this.#engines.ledgerBytes() > LIMITS.maxLedgerBytes / 4)
+      this.#start();
   }
 
   /** Calls back once a checkpoint that began after this call is durable. */
@@ -76,7 +77,9 @@ export class Checkpointer {
     const waiting = this.#waiting;
     this.#waiting = [];
     const taken = [...this.#replicas()].map((replica) => ({ replica, note: replica.note() }));
-    const notes = new Map(taken.map(({ replica, note }) => [groupNoteName(replica.group), encodeGroupNote(note)]));
+    const notes = new Map(
+      taken.map(({ replica, note }) => [groupNoteName(replica.group), encodeGroupNote(note)]),
+    );
     this.#engines.checkpoint(notes, (error) => {
       this.#running = false;
       if (error !== undefined) {

@@ -32,7 +32,10 @@ export function decodeGroupNote(group: number, bytes: Buffer): GroupNote {
     const reader = new ByteReader(bytes);
     const version = reader.u8();
     if (version !== NOTE_VERSION) {
-      throw new QuoinError('LOG_TOO_NEW', `the note of group ${group} has version ${version}, this program knows ${NOTE_VERSION}`);
+      throw new QuoinError(
+        'LOG_TOO_NEW',
+        `the note of group ${group} has version ${version}, this program knows ${NOTE_VERSION}`,
+      );
     }
     const appliedIndex = reader.varint();
     const appliedTerm = reader.varint();
@@ -42,6 +45,10 @@ export function decodeGroupNote(group: number, bytes: Buffer): GroupNote {
     return { appliedIndex, appliedTerm, stateMissing, head };
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
-    throw new QuoinError('CHECKPOINT_DAMAGED', `the note of group ${group} cannot be read: ${error.message}`, { cause: error });
+    throw new QuoinError(
+      'CHECKPOINT_DAMAGED',
+      `the note of group ${group} cannot be read: ${error.message}`,
+      { cause: error },
+    );
   }
 }

@@ -16,9 +16,12 @@ import type { GroupLog, WriteAheadLog } from '../log/types.js';
 import { decodeRaftMessage, encodeRaftMessage } from '../protocol/raft/codec.js';
 import { RaftCore } from '../protocol/raft/core.js';
 import type { LogEntry, NodeId, OutgoingMessage, RaftMessage, RaftStatus } from '../protocol/raft/types.js';
+import type { Checkpointed } from './checkpointer.js';
+import type { GroupNote } from './group-note.js';
 import { MESSAGE } from './peers/frame.js';
 import type { PeerHub } from './peers/peer-hub.js';
 import type { AwaitingSync, Pump, Pumped } from './pump.js';
+import { type SnapshotState, SnapshotTransfers } from './snapshot-transfers.js';
 
 /** What every replica of a node shares. */
 export interface ReplicaHost {
@@ -30,6 +33,8 @@ export interface ReplicaHost {
   readonly timing: RaftTiming;
   /** False while applied writes must wait because too much is not written back yet. */
   mayApply(): boolean;
+  /** Calls back once everything applied until now is durable in the engines. */
+  requestCheckpoint(onDurable: () => void): void;
   /** A replica's role, term or known leader changed. */
   onLeadership(group: number, leader: NodeId | undefined, term: number): void;
   /** An invariant is broken or state cannot be applied: this replica is done for. */
@@ -58,18 +63,28 @@ export interface ReplicaStart {
   readonly stateMissing: boolean;
 }
 
+/** Entries kept behind a checkpoint, so that a follower that was away for a moment needs no snapshot. */
+const RETAINED_ENTRIES = 2000;
+/** How often a leader that is not the first choice looks whether the first choice could take over. */
+const PREFERENCE_INTERVAL_MS = 2000;
+
 interface WaitingReads<Read> {
   readonly id: number;
   readonly reads: readonly Read[];
 }
 
-export abstract class Replica<Read> implements Pumped {
+export abstract class Replica<Read> implements Pumped, Checkpointed {
   readonly group: number;
   readonly members: readonly NodeId[];
   protected readonly host: ReplicaHost;
   protected readonly core: RaftCore;
   protected readonly groupLog: GroupLog;
-  protected stateMissing: boolean;
+  #stateMissing: boolean;
+  /** A snapshot is whole in the engines and being made durable: nothing is applied or read until it is. */
+  #installing = false;
+  readonly #snapshots: SnapshotTransfers;
+  #durableIndex: number;
+  #nextPreferenceMs = 0;
   #appliedIndex: number;
   #committed: LogEntry[] = [];
   #nextCommitted = 0;
@@ -82,12 +97,13 @@ export abstract class Replica<Read> implements Pumped {
   #leader: NodeId | undefined;
   #failed = false;
 
-  protected constructor(host: ReplicaHost, start: ReplicaStart) {
+  protected constructor(host: ReplicaHost, start: ReplicaStart, state: SnapshotState) {
     this.host = host;
     this.group = start.group;
     this.members = start.members;
-    this.stateMissing = start.stateMissing;
+    this.#stateMissing = start.stateMissing;
     this.#appliedIndex = start.appliedIndex;
+    this.#durableIndex = start.appliedIndex;
     this.groupLog = host.log.group(start.group);
     const { timing } = host;
     this.core = new RaftCore({
@@ -107,6 +123,33 @@ export abstract class Replica<Read> implements Pumped {
       random: () => host.env.random.float(),
       nowMs: host.env.clock.monotonicMs(),
     });
+    this.#snapshots = new SnapshotTransfers({
+      group: this.group,
+      host,
+      state,
+      term: () => this.core.status().term,
+      termOf: (index) => this.#termOf(index),
+      appliedIndex: () => this.#appliedIndex,
+      stateMissing: () => this.#stateMissing,
+      begun: () => {
+        this.#stateMissing = true;
+      },
+      complete: (index, term, done) => this.#installed(index, term, done),
+      finished: (peer, index) => {
+        this.core.snapshotFinished(peer, index);
+        host.pump.markDirty(this);
+      },
+    });
+  }
+
+  /** Index up to which the state is durable in the engines. */
+  get durableIndex(): number {
+    return this.#durableIndex;
+  }
+
+  /** The state is being replaced, or was when the node stopped: nothing can be read or applied. */
+  get stateMissing(): boolean {
+    return this.#stateMissing;
   }
 
   get appliedIndex(): number {
@@ -136,7 +179,14 @@ export abstract class Replica<Read> implements Pumped {
   tick(nowMs: number): void {
     if (this.#failed) return;
     this.core.tick(nowMs);
-    this.housekeeping(nowMs);
+    this.guard(() => {
+      this.#snapshots.tick(nowMs);
+      if (this.#stateMissing) this.#seekState(nowMs);
+      else if (this.#leading) {
+        this.#yieldToPreferred(nowMs);
+        this.lead(nowMs);
+      }
+    });
     if (this.core.hasEffects()) this.host.pump.markDirty(this);
   }
 
@@ -154,6 +204,35 @@ export abstract class Replica<Read> implements Pumped {
     if (this.#failed || !this.members.includes(node)) return;
     this.core.peerConnectionLost(node, this.host.env.clock.monotonicMs());
     this.host.pump.markDirty(this);
+  }
+
+  receiveSnapshotChunk(from: NodeId, body: Buffer): void {
+    if (!this.#failed) this.guard(() => this.#snapshots.receiveChunk(from, body));
+  }
+
+  receiveSnapshotAcknowledgement(from: NodeId, body: Buffer): void {
+    if (!this.#failed) this.guard(() => this.#snapshots.receiveAcknowledgement(from, body));
+  }
+
+  /** A member says that it needs the whole state. */
+  snapshotRequested(from: NodeId): void {
+    if (this.#failed || !this.#leading || !this.members.includes(from)) return;
+    this.guard(() => this.#snapshots.send(from, this.#term));
+  }
+
+  note(): GroupNote {
+    return {
+      appliedIndex: this.#appliedIndex,
+      appliedTerm: this.#termOf(this.#appliedIndex),
+      stateMissing: this.#stateMissing,
+      head: this.encodeHead(),
+    };
+  }
+
+  checkpointed(note: GroupNote): number {
+    if (note.stateMissing) return 0;
+    this.#durableIndex = Math.max(this.#durableIndex, note.appliedIndex);
+    return Math.min(this.#durableIndex - RETAINED_ENTRIES, this.#snapshots.compactableIndex);
   }
 
   gather(nowMs: number): void {
@@ -187,18 +266,22 @@ export abstract class Replica<Read> implements Pumped {
         this.#committed.push(...effects.committed);
       }
     }
-    for (const peer of effects.snapshotsWanted) this.sendSnapshot(peer);
+    for (const peer of effects.snapshotsWanted) this.#snapshots.send(peer, this.#term);
   }
 
   applyCommitted(): void {
     if (this.#failed) return;
+    const appliedBefore = this.#appliedIndex;
     this.guard(() => {
       this.#serveReads();
-      while (this.#nextCommitted < this.#committed.length && !this.stateMissing && this.host.mayApply()) {
+      while (this.#nextCommitted < this.#committed.length && !this.#paused && this.host.mayApply()) {
         const entry = this.#committed[this.#nextCommitted]!;
         this.#nextCommitted++;
         if (entry.index <= this.#appliedIndex) continue;
-        invariant(entry.index === this.#appliedIndex + 1, `entry ${entry.index} follows applied ${this.#appliedIndex}`);
+        invariant(
+          entry.index === this.#appliedIndex + 1,
+          `entry ${entry.index} follows applied ${this.#appliedIndex}`,
+        );
         this.applyEntry(entry);
         this.#appliedIndex = entry.index;
         this.#serveReads();
@@ -207,7 +290,7 @@ export abstract class Replica<Read> implements Pumped {
         this.#committed = [];
         this.#nextCommitted = 0;
       }
-      this.core.applied(this.#appliedIndex);
+      if (this.#appliedIndex > appliedBefore) this.core.applied(this.#appliedIndex);
     });
   }
 
@@ -233,16 +316,6 @@ export abstract class Replica<Read> implements Pumped {
     this.core.requestRead(id, nowMs);
   }
 
-  /** The state was replaced by a snapshot that reflects `index`. */
-  protected restored(index: number, term: number): void {
-    this.#committed = [];
-    this.#nextCommitted = 0;
-    this.#appliedIndex = index;
-    this.stateMissing = false;
-    this.core.restore(index, term);
-    this.host.pump.markDirty(this);
-  }
-
   /** Proposes what was gathered in this turn and registers its reads. */
   protected abstract proposeGathered(nowMs: number): void;
   protected abstract applyEntry(entry: LogEntry): void;
@@ -250,9 +323,10 @@ export abstract class Replica<Read> implements Pumped {
   protected abstract refuseRead(read: Read): void;
   /** Gives back every request that waits for an entry. */
   protected abstract refusePending(): void;
-  protected abstract sendSnapshot(peer: NodeId): void;
-  /** Periodic duties beside the protocol's. */
-  protected abstract housekeeping(nowMs: number): void;
+  /** Periodic duties of a leader beside the protocol's. */
+  protected abstract lead(nowMs: number): void;
+  /** The state that is not keys and values, for notes and snapshots. */
+  protected abstract encodeHead(): Buffer;
 
   /** A broken invariant or undecodable entry stops this replica, never the data. */
   protected guard(work: () => void): void {
@@ -265,9 +339,71 @@ export abstract class Replica<Read> implements Pumped {
     }
   }
 
-  /** A majority-confirmed wish of the operator or of the preference order; see thesis 3.10. */
-  protected transferTo(node: NodeId, nowMs: number): void {
-    if (this.core.transferLeadership(node, nowMs)) this.host.pump.markDirty(this);
+  get #paused(): boolean {
+    return this.#stateMissing || this.#installing;
+  }
+
+  #termOf(index: number): number {
+    return Math.max(0, this.groupLog.term(index));
+  }
+
+  /** Hands leadership to the first member in order of preference once it has caught up (thesis 3.10). */
+  #yieldToPreferred(nowMs: number): void {
+    const preferred = this.members[0]!;
+    if (nowMs < this.#nextPreferenceMs || preferred === this.host.self) return;
+    this.#nextPreferenceMs = nowMs + PREFERENCE_INTERVAL_MS;
+    const { activePeers, matchIndexes, commitIndex } = this.core.status();
+    if (!activePeers.has(preferred) || !this.host.peers.connected(preferred)) return;
+    if ((matchIndexes.get(preferred) ?? 0) >= commitIndex) this.core.transferLeadership(preferred, nowMs);
+  }
+
+  /** The state must come from a leader; a leader without state hands over to someone who may have it. */
+  #seekState(nowMs: number): void {
+    if (!this.#leading) {
+      if (this.#leader !== undefined) this.#snapshots.seek(this.#leader, nowMs);
+      return;
+    }
+    if (nowMs < this.#nextPreferenceMs) return;
+    this.#nextPreferenceMs = nowMs + PREFERENCE_INTERVAL_MS;
+    const peers = [...this.core.status().activePeers].filter((peer) => peer !== this.host.self);
+    const heir = peers[this.host.env.random.integer(Math.max(1, peers.length))];
+    if (heir !== undefined) this.core.transferLeadership(heir, nowMs);
+  }
+
+  /** A snapshot is in the engines: makes it durable, then takes the log on from there. */
+  #installed(index: number, term: number, done: (ok: boolean) => void): void {
+    const termBefore = this.core.status().term;
+    this.#stateMissing = false;
+    this.#installing = true;
+    const appliedBefore = this.#appliedIndex;
+    this.#appliedIndex = index;
+    this.host.requestCheckpoint(() => {
+      if (this.#failed) return;
+      this.guard(() => {
+        this.#installing = false;
+        const { term: termNow, commitIndex } = this.core.status();
+        if (index > commitIndex && termNow !== termBefore && this.groupLog.lastIndex() >= index) {
+          // Another leader has begun to fill the log meanwhile; what it appended must not be dropped.
+          this.#stateMissing = true;
+          this.#appliedIndex = appliedBefore;
+          done(false);
+          return;
+        }
+        this.#durableIndex = index;
+        this.#resume(index, term, commitIndex);
+        done(true);
+      });
+    });
+  }
+
+  #resume(index: number, term: number, commitIndex: number): void {
+    if (index > commitIndex) {
+      this.#committed = [];
+      this.#nextCommitted = 0;
+      this.host.log.resetTo(this.group, index, term);
+      this.core.restore(index, term);
+    }
+    this.host.pump.markDirty(this);
   }
 
   #send({ to, message }: OutgoingMessage): void {
@@ -281,7 +417,10 @@ export abstract class Replica<Read> implements Pumped {
   #noteLeadership(): void {
     const { role, term, leader } = this.core.status();
     const leading = role === 'leader';
-    if (this.#leading && (!leading || term !== this.#term)) this.refusePending();
+    if (this.#leading && (!leading || term !== this.#term)) {
+      this.#snapshots.abandon();
+      this.refusePending();
+    }
     this.#leading = leading;
     this.#term = term;
     this.#leader = leader;
@@ -297,7 +436,7 @@ export abstract class Replica<Read> implements Pumped {
   }
 
   #serveReads(): void {
-    if (this.#readyReads.length === 0 || this.stateMissing) return;
+    if (this.#readyReads.length === 0 || this.#paused) return;
     const ready = this.#readyReads;
     let kept = 0;
     for (const batch of ready) {

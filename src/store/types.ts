@@ -44,6 +44,8 @@ export interface EngineProvider {
 /** The state of one replica group on one node. */
 export interface GroupStateMachine {
   readonly group: number;
+  /** The slots that this group holds. */
+  readonly slots: ReadonlySet<number>;
   /** The time of the last applied entry (milliseconds since 1970), never decreasing. */
   readonly logTimeMs: number;
   /** Buckets opened in this group's log, by id. */
@@ -83,6 +85,9 @@ export interface GroupStateMachine {
   installRecord(bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): void;
   /** Commands on this slot are skipped up to `index`: a snapshot already reflects them. */
   setSlotReflects(slot: number, index: number): void;
+  /** What sessions remember of commands on this slot, for a snapshot of the slot. */
+  encodeSlotSessions(slot: number): Buffer;
+  installSlotSessions(bytes: Buffer): void;
   /** Drops all keys of the group's slots, its buckets and sessions. */
   reset(): void;
   /** Digest over a slot of all buckets, to compare replicas that have applied the same index. */

@@ -24,14 +24,17 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }
 
-const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every((item) => typeof item === 'string');
+const isTexts = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every((item) => typeof item === 'string');
 
 function isNodeDescription(value: unknown): value is NodeDescription {
   return (
     isRecord(value) &&
-    ['id', 'resp', 'http', 'grpc', 'zone', 'incarnation'].every((field) => typeof value[field] === 'string') &&
-    typeof value['weight'] === 'number' &&
-    isTexts(value['roles'])
+    ['id', 'resp', 'http', 'grpc', 'zone', 'incarnation'].every(
+      (field) => typeof value[field] === 'string',
+    ) &&
+    typeof value.weight === 'number' &&
+    isTexts(value.roles)
   );
 }
 
@@ -45,7 +48,8 @@ export function decodeHello(bytes: Buffer): Hello | undefined {
   }
   if (!isRecord(parsed)) return undefined;
   const { clusterName, clusterId, node, join, wantsAnswer, knownIncarnation } = parsed;
-  if (typeof clusterName !== 'string' || typeof clusterId !== 'string' || typeof wantsAnswer !== 'boolean') return undefined;
+  if (typeof clusterName !== 'string' || typeof clusterId !== 'string' || typeof wantsAnswer !== 'boolean')
+    return undefined;
   if (typeof knownIncarnation !== 'string' || !isTexts(join) || !isNodeDescription(node)) return undefined;
   return { clusterName, clusterId, node, join, wantsAnswer, knownIncarnation };
 }

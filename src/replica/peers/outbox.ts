@@ -10,7 +10,14 @@
 import { ByteReader, ByteWriter } from '../../base/bytes.js';
 import { LIMITS } from '../../base/limits.js';
 import type { Link } from '../../env/env.js';
-import { beginMessage, encodeFrameHeader, endMessage, type FrameHeader, MESSAGE, type MessageKind } from './frame.js';
+import {
+  beginMessage,
+  encodeFrameHeader,
+  endMessage,
+  type FrameHeader,
+  MESSAGE,
+  type MessageKind,
+} from './frame.js';
 
 interface LargeMessage {
   readonly lane: number;
@@ -101,7 +108,14 @@ export class Outbox {
     if (bodyBytes > LIMITS.maxFrameBytes || this.#laneWaits(lane)) {
       const body = Buffer.from(this.#frame.view().subarray(bodyStart));
       this.#frame.truncate(this.#openStart);
-      this.#large.push({ lane, kind: this.#openKind, group: this.#openGroup, body, id: this.#nextId++, sentBytes: 0 });
+      this.#large.push({
+        lane,
+        kind: this.#openKind,
+        group: this.#openGroup,
+        body,
+        id: this.#nextId++,
+        sentBytes: 0,
+      });
       this.#largeBytes += body.length;
       return;
     }

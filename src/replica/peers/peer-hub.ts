@@ -79,7 +79,11 @@ export class PeerHub {
 
   /** What the frames from now on say about the sender's map. */
   setCluster(clusterId: string, epoch: number): void {
-    this.#header = { ...this.#header, clusterTag: clusterId === '' ? 0 : hash32(Buffer.from(clusterId)), epoch };
+    this.#header = {
+      ...this.#header,
+      clusterTag: clusterId === '' ? 0 : hash32(Buffer.from(clusterId)),
+      epoch,
+    };
   }
 
   /** Dials addresses whose nodes are unknown, until `setPeers` has them. */
@@ -98,7 +102,9 @@ export class PeerHub {
       introduction.link?.close();
     }
     this.#introductions.clear();
-    const wanted = new Map(nodes.filter((node) => node.id !== this.#self).map((node) => [node.id, node.grpc]));
+    const wanted = new Map(
+      nodes.filter((node) => node.id !== this.#self).map((node) => [node.id, node.grpc]),
+    );
     for (const peer of [...this.#peers.values()]) {
       if (wanted.get(peer.id) !== peer.address) this.#forget(peer);
     }
@@ -302,7 +308,8 @@ export class PeerHub {
           if (whole !== undefined) this.#handlers.onMessage(header.from, whole.kind, group, whole.body);
         }
       });
-      if (belongs && header.epoch > this.#header.epoch) this.#handlers.onNewerEpoch(header.from, header.epoch);
+      if (belongs && header.epoch > this.#header.epoch)
+        this.#handlers.onNewerEpoch(header.from, header.epoch);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       // Not a frame of ours: whoever sends it cannot be talked to on this link.
