@@ -254,6 +254,13 @@ export const ERRORS = {
     retriable: false,
     remedy: 'Stop what listens there or choose another port.',
   },
+  UNREACHABLE: {
+    resp: 'ERR',
+    http: 503,
+    definite: true,
+    retriable: true,
+    remedy: 'Check that a node runs at that address (--url, QUOIN_URL), then retry.',
+  },
   USAGE: { resp: 'ERR', http: 400, definite: true, retriable: false, remedy: 'See --help.' },
   INTERNAL: {
     resp: 'ERR',
