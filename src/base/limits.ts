@@ -24,6 +24,10 @@ export const LIMITS = {
   maxAppendBytes: 1 * MIB,
   /** Appends under way to one follower before the leader waits for an answer. */
   maxInflightAppends: 64,
+  /** Committed entries handed out at once, so that a long backlog after a restart is applied in portions. */
+  maxCommittedBytesPerTurn: 16 * MIB,
+  /** Batches of reads waiting in one group for the proof that its leader leads; one for each turn of the loop. */
+  maxPendingReads: 16_384,
   /** Proposed and not yet committed, per group; past it a write is refused with OVERLOADED. */
   maxUncommittedBytes: 256 * MIB,
   /** Requests of one node under way to one group; past it OVERLOADED. */
@@ -44,8 +48,12 @@ export const LIMITS = {
   sessionIdleMs: 3_600_000,
   /** Replies remembered for one session; must cover all that its client may have under way. */
   maxRepliesPerSession: 65536,
+  /** Bytes of remembered replies in one group; past it a new reply is kept as 'was applied' only. */
+  maxRememberedBytesPerGroup: 64 * MIB,
   /** A remembered reply larger than this is kept as 'was applied' only. */
   maxRememberedReplyBytes: 4 * KIB,
+  /** Keys that one SCAN or listing call looks at, so that no read holds up the event loop for long. */
+  maxScanKeys: 10_000,
   /** Applied writes held in memory before they are written back to a disk engine; past it writes wait. */
   maxLedgerBytes: 128 * MIB,
   /** Size at which a log segment is closed. */
