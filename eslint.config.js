@@ -86,7 +86,7 @@ export default tseslint.config(
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/no-misused-promises': 'error',
       '@typescript-eslint/await-thenable': 'error',
-      '@typescript-eslint/return-await': ['error', 'in-try-catch'],
+      '@typescript-eslint/return-await': ['error', 'error-handling-correctness-only'],
       '@typescript-eslint/switch-exhaustiveness-check': [
         'error',
         { considerDefaultExhaustiveForUnions: true, requireDefaultForNonUnion: false },
@@ -105,7 +105,8 @@ export default tseslint.config(
           message: 'A cast through unknown switches the types off; narrow the value instead.',
         },
         {
-          selector: "PropertyDefinition[accessibility='private'], MethodDefinition[accessibility='private']",
+          selector:
+            "PropertyDefinition[accessibility='private'], MethodDefinition[accessibility='private'][kind!='constructor']",
           message: 'Private state is #private.',
         },
       ],
@@ -126,7 +127,8 @@ export default tseslint.config(
           message: 'A cast through unknown switches the types off; narrow the value instead.',
         },
         {
-          selector: "PropertyDefinition[accessibility='private'], MethodDefinition[accessibility='private']",
+          selector:
+            "PropertyDefinition[accessibility='private'], MethodDefinition[accessibility='private'][kind!='constructor']",
           message: 'Private state is #private.',
         },
       ],

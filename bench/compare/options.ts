@@ -1,0 +1,78 @@
+/** What the comparison is told on the command line. */
+import { parseArgs } from 'node:util';
+import { UsageError } from '../load/options.js';
+import { MEASURE_NAMES, type MeasureName } from './measures.js';
+
+export interface CompareOptions {
+  readonly only: ReadonlySet<MeasureName>;
+  readonly rounds: number;
+  /** Requests of an unpipelined run; pipelined runs take four times as many. */
+  readonly requests: number;
+  readonly kills: number;
+  readonly etcdKills: number;
+  readonly seeds: number;
+  readonly seedSteps: number;
+  readonly format: 'text' | 'json' | 'markdown';
+  readonly progress: boolean;
+}
+
+export const COMPARE_USAGE = `Usage: npm run bench -- [options]
+
+Measures Quoin side by side with etcd and Redis on this machine, in interleaved rounds.
+
+  --quick             one short round, few kills and seeds: does it run, not how fast is it
+  --rounds N          rounds (default 5; the table shows medians, least and greatest)
+  --requests N        requests of a run (default 200000; four times as many when pipelined)
+  --only LIST         of: ${MEASURE_NAMES.join(',')}
+  --json              all figures as one line of JSON
+  --markdown          the tables of docs/benchmarks.md
+
+Clients, value size and key space are fixed: 256 clients, 64 bytes, 100000 keys.`;
+
+export function parseCompareOptions(args: readonly string[]): CompareOptions | undefined {
+  let values: Partial<Record<string, string | boolean>>;
+  try {
+    ({ values } = parseArgs({
+      args: [...args],
+      options: {
+        quick: { type: 'boolean' },
+        rounds: { type: 'string' },
+        requests: { type: 'string' },
+        only: { type: 'string' },
+        json: { type: 'boolean' },
+        markdown: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    }));
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+  if (values.help === true) return undefined;
+  if (values.json === true && values.markdown === true)
+    throw new UsageError('--json and --markdown exclude each other');
+  const quick = values.quick === true;
+  const count = (name: string, fallback: number): number => {
+    const text = values[name];
+    if (typeof text !== 'string') return fallback;
+    if (!/^[1-9]\d{0,8}$/.test(text))
+      throw new UsageError(`--${name} must be a positive whole number, not '${text}'`);
+    return Number(text);
+  };
+  const only = typeof values.only === 'string' ? values.only.split(',') : MEASURE_NAMES;
+  const isMeasure = (name: string): name is MeasureName => MEASURE_NAMES.some((known) => known === name);
+  const names = only.map((name) => {
+    if (isMeasure(name)) return name;
+    throw new UsageError(`--only knows ${MEASURE_NAMES.join(', ')}, not '${name}'`);
+  });
+  return {
+    only: new Set(names),
+    rounds: count('rounds', quick ? 1 : 5),
+    requests: count('requests', quick ? 20_000 : 200_000),
+    kills: quick ? 3 : 30,
+    etcdKills: quick ? 1 : 10,
+    seeds: quick ? 2 : 20,
+    seedSteps: quick ? 10_000 : 100_000,
+    format: values.json === true ? 'json' : values.markdown === true ? 'markdown' : 'text',
+    progress: process.stderr.isTTY === true || values.json !== true,
+  };
+}
