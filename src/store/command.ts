@@ -7,6 +7,7 @@
  */
 import type { EngineRecord } from '../engine/types.js';
 import type { ErrorReply, Reply } from './reply.js';
+import type { BucketDescription } from './types.js';
 
 /** One bucket's keys as a command sees them: expired keys are absent. Versions are given by the state machine. */
 export interface KeySpace {
@@ -33,12 +34,36 @@ export interface KeySpace {
   clear(): void;
   /** Version that the command's writes get. */
   readonly version: number;
+  /** First token after the run of adjacent slots of this group that holds `token`; absent: one run to the end. */
+  endOfRun?(token: number): number;
+}
+
+/** What commands may do to the state of their group beyond one bucket's keys. */
+export interface GroupControl {
+  /** Opens a bucket for commands, or changes the policy of an open one. */
+  openBucket(bucket: BucketDescription): void;
+  /** Forgets a bucket and removes the group's keys of it; false when it was not open. */
+  dropBucket(bucketId: number): boolean;
+  isBucketOpen(bucketId: number): boolean;
+  /** Removes every key of this group in every bucket. */
+  clearAllBuckets(): void;
+  /** Removes a key that is expired by the group's time and still at this version. */
+  removeExpired(bucketId: number, key: Buffer, version: number): boolean;
+  /** Version of a live key, 0 when there is none; undefined when the bucket is not open. */
+  versionOf(bucketId: number, key: Buffer): number | undefined;
+  /** Runs another command at the same point of the log. */
+  execute(bucketId: number, commandId: number, args: readonly Buffer[]): Reply;
 }
 
 export interface ExecutionContext {
   readonly keyspace: KeySpace;
   /** The group's time: the leader's clock as it stands in the log (writes), or the leader's clock now (reads). */
   readonly nowMs: number;
+  readonly bucketId?: number;
+  /** A number that differs from read to read: the only chance that a read may take. */
+  readonly seed?: number;
+  /** Absent where commands run on a bare key space. */
+  readonly control?: GroupControl;
 }
 
 /** Redis's own flag words, as `COMMAND` shows them. */

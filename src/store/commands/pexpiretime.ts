@@ -1,0 +1,20 @@
+/** PEXPIRETIME key: -2 when the key is absent, -1 when it never expires. */
+import type { CommandDefinition } from '../command.js';
+import { ONE_KEY } from '../shapes.js';
+
+export const pexpiretime: CommandDefinition = {
+  ...ONE_KEY,
+  name: 'pexpiretime',
+  id: 32,
+  arity: 2,
+  flags: ['readonly', 'fast'],
+  category: 'generic',
+  summary: 'Returns the millisecond at which a key expires.',
+  isWrite: false,
+  execute(context, args) {
+    const record = context.keyspace.get(args[0]!);
+    if (record === undefined) return -2;
+    if (record.expiresAtMs === 0) return -1;
+    return record.expiresAtMs;
+  },
+};

@@ -1,0 +1,14 @@
+/** TOUCH key [key ...]: counts as EXISTS does; access times are not kept. */
+import type { CommandDefinition } from '../command.js';
+import { exists } from './exists.js';
+
+export const touch: CommandDefinition = {
+  ...exists,
+  name: 'touch',
+  id: 41,
+  arity: -2,
+  flags: ['readonly', 'fast'],
+  category: 'generic',
+  summary: 'Counts how many of the named keys exist, as if they had been used.',
+  isWrite: false,
+};
