@@ -6,7 +6,8 @@
  * - iteration is by token, so a slot is one contiguous range and a token is a resumable cursor;
  * - reads see every earlier write at once, whether it rests in memory, in a ledger or on disk;
  * - the digest of a slot depends only on the set of (key, value, version, expiry) it holds, not on how they came there;
- * - buffers returned are the caller's: later writes do not change them. Buffers passed in are copied before return.
+ * - buffers returned are the caller's: later writes do not change them. Buffers passed in are copied before return;
+ * - an expiry is at most 2^48 - 1 (the year 10889).
  */
 
 export type EngineKind = 'memory' | 'lmdb' | 'level';
@@ -18,6 +19,14 @@ export interface EngineRecord {
   readonly version: number;
   /** Wall-clock milliseconds since 1970; 0 = never. */
   readonly expiresAtMs: number;
+}
+
+/** What a slot's statistics need to know of a stored record. */
+export interface RecordSummary {
+  /** What the record adds to its slot's digest. */
+  readonly digest: number;
+  /** Bytes of key and value. */
+  readonly dataBytes: number;
 }
 
 /** Return false to stop the scan; the token at which it stopped is not consumed. */
@@ -55,6 +64,14 @@ export interface DiskWrite {
   readonly value: Buffer | undefined;
   readonly version: number;
   readonly expiresAtMs: number;
+  /** CRC-32 of key and value as taken when the record was written; computed by the store when absent. */
+  readonly checksum?: number;
+}
+
+/** Tokens from `fromToken` (inclusive) to `toToken` (exclusive). */
+export interface TokenRange {
+  readonly fromToken: number;
+  readonly toToken: number;
 }
 
 /**
@@ -66,6 +83,7 @@ export interface DiskStore {
   /** Names of the tables (one for each bucket) that exist. */
   tables(): string[];
   openTable(name: string): DiskTable;
+  /** The table goes with the next commit, in its transaction; until then it can be read. Nothing may write to it any more. */
   dropTable(name: string): void;
   /** A durable note (the index a group's state reflects, its sessions, ...). */
   note(name: string): Buffer | undefined;
@@ -75,6 +93,9 @@ export interface DiskStore {
 }
 
 export interface DiskBatch {
+  /** Removed before the tables' writes: whole slots, or everything. */
+  readonly cleared?: ReadonlyMap<string, readonly TokenRange[]>;
+  /** The writes of each table; read in slices while the commit is under way, so they must not change until it ends. */
   readonly tables: ReadonlyMap<string, Iterable<DiskWrite>>;
   /** `undefined` removes the note. */
   readonly notes: ReadonlyMap<string, Buffer | undefined>;
@@ -83,5 +104,7 @@ export interface DiskBatch {
 /** Checksums are verified on every read; a mismatch throws `VALUE_DAMAGED` naming table and key. */
 export interface DiskTable {
   get(token: number, key: Buffer): EngineRecord | undefined;
+  /** The summary of a record without reading its value; checks the record's head only. */
+  summary(token: number, key: Buffer): RecordSummary | undefined;
   scan(fromToken: number, toToken: number, visitor: ScanVisitor): void;
 }

@@ -1,0 +1,408 @@
+/**
+ * Records off the JavaScript heap: slabs of equal-sized cells, in the manner of memcached's slab allocator (after
+ * Bonwick, "The slab allocator", 1994), and buffers of their own for large records.
+ *
+ * A record is named by a reference, an unsigned 32-bit number: below 2^31 the slab's number (14 bits) and the cell's
+ * place in it (17 bits, in units of 8 bytes); from 2^31 on the number of a large record. 0 names nothing.
+ *
+ * Layout of a record: six 32-bit words, then the key, then the value.
+ *
+ *     word 0   version, low 32 bits
+ *     word 1   version, high 21 bits | tombstone (bit 21) | bit 16 of the key's length (bit 22) | low 9 bits of the token
+ *     word 2   expiry, low 32 bits
+ *     word 3   expiry, high 16 bits | the key's length, low 16 bits, in the upper half
+ *     word 4   the value's length
+ *     word 5   checksum of key and value
+ *
+ * Invariants:
+ * - a slab holds cells of one size class only; a slab whose last cell is freed is given back;
+ * - a large record is never changed in place, so what was handed out of it stays as it was.
+ *
+ * Departure from memcached: slabs of a class start small and double up to 1 MiB, so that a small bucket stays small.
+ */
+import { invariant, QuoinError } from '../../base/errors.js';
+
+const RECORD_HEADER_BYTES = 24;
+const HEADER_WORDS = RECORD_HEADER_BYTES / 4;
+const UNIT_BYTES = 8;
+/** A slab's share of the reference space. */
+const SLAB_BYTES = 1 << 20;
+const UNIT_BITS = 17;
+const UNIT_MASK = (1 << UNIT_BITS) - 1;
+const MAX_SLABS = 1 << 14;
+const FIRST_SLAB_BYTES = 4096;
+const LARGE = 2 ** 31;
+/** Records above this size rest in buffers of their own. */
+const MAX_SMALL_RECORD_BYTES = 8192;
+/** Accounted for each slab or large record beside its bytes: the objects that hold it. */
+const OBJECT_BYTES = 400;
+
+const TOMBSTONE_BIT = 1 << 21;
+const KEY_LENGTH_BIT = 1 << 22;
+const VERSION_HIGH_MASK = (1 << 21) - 1;
+const TOKEN_SHIFT = 23;
+const TWO_TO_32 = 2 ** 32;
+const HIGH_WORD = 2 ** -32;
+
+/** Up to so many bytes a loop copies faster than a call. */
+const COPY_LOOP_BYTES = 24;
+
+/** Cell sizes in units: every multiple of 8 bytes up to 512, then steps of an eighth. */
+const CLASS_UNITS: number[] = [];
+const CLASS_OF_UNITS = new Uint8Array(MAX_SMALL_RECORD_BYTES / UNIT_BYTES + 1);
+{
+  for (let units = RECORD_HEADER_BYTES / UNIT_BYTES; units <= 64; units++) CLASS_UNITS.push(units);
+  let units = 64;
+  while (units < MAX_SMALL_RECORD_BYTES / UNIT_BYTES) {
+    units = Math.min(units + Math.ceil(units / 8), MAX_SMALL_RECORD_BYTES / UNIT_BYTES);
+    CLASS_UNITS.push(units);
+  }
+  let sizeClass = 0;
+  for (let size = 0; size < CLASS_OF_UNITS.length; size++) {
+    if (size > CLASS_UNITS[sizeClass]!) sizeClass++;
+    CLASS_OF_UNITS[size] = sizeClass;
+  }
+}
+
+interface Slab {
+  readonly number: number;
+  readonly sizeClass: number;
+  readonly cellUnits: number;
+  readonly bytes: Buffer;
+  readonly words: Uint32Array;
+  readonly cellLimit: number;
+  /** Cells handed out at least once. */
+  touched: number;
+  live: number;
+  /** First freed cell, as units + 1; 0 = none. A freed cell's first word is the next one. */
+  freeHead: number;
+  /** Place in its class's list of slabs with room; -1 when it is not in there. */
+  roomIndex: number;
+}
+
+interface SizeClass {
+  /** Slabs with a free cell; the last one serves. */
+  readonly room: Slab[];
+  /** Bytes of all slabs of the class. */
+  slabBytes: number;
+}
+
+function newBytes(sizeBytes: number): Buffer {
+  return Buffer.allocUnsafeSlow(sizeBytes);
+}
+
+function wordsOf(bytes: Buffer): Uint32Array {
+  return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+}
+
+/** Handed out for every empty key and value: there is nothing in it to change. */
+const EMPTY = Buffer.alloc(0);
+
+export class RecordStore {
+  #slabs: (Slab | undefined)[] = [];
+  #freeSlabNumbers: number[] = [];
+  #classes: (SizeClass | undefined)[] = new Array<SizeClass | undefined>(CLASS_UNITS.length).fill(undefined);
+  #large: (Buffer | undefined)[] = [];
+  #largeWords: (Uint32Array | undefined)[] = [];
+  #freeLargeNumbers: number[] = [];
+  #memoryBytes = 0;
+
+  /** Bytes of slabs and large records, live or not. */
+  get memoryBytes(): number {
+    return this.#memoryBytes;
+  }
+
+  /** Stores a new record and returns its reference. Key and value are copied. */
+  allocate(
+    token: number,
+    key: Uint8Array,
+    value: Uint8Array,
+    version: number,
+    expiresAtMs: number,
+    checksum: number,
+    tombstone: boolean,
+  ): number {
+    const sizeBytes = RECORD_HEADER_BYTES + key.length + value.length;
+    let reference: number;
+    if (sizeBytes > MAX_SMALL_RECORD_BYTES) {
+      reference = this.#allocateLarge(sizeBytes);
+    } else {
+      reference = this.#allocateSmall(CLASS_OF_UNITS[(sizeBytes + 7) >>> 3]!);
+    }
+    this.#fill(reference, token, key, value, version, expiresAtMs, checksum, tombstone);
+    return reference;
+  }
+
+  /** Replaces a record of the same token and key, in place when it fits its cell exactly; returns its reference. */
+  replace(
+    reference: number,
+    token: number,
+    key: Uint8Array,
+    value: Uint8Array,
+    version: number,
+    expiresAtMs: number,
+    checksum: number,
+    tombstone: boolean,
+  ): number {
+    if (reference < LARGE) {
+      const sizeBytes = RECORD_HEADER_BYTES + key.length + value.length;
+      if (sizeBytes <= MAX_SMALL_RECORD_BYTES) {
+        const slab = this.#slabs[reference >>> UNIT_BITS]!;
+        if (CLASS_OF_UNITS[(sizeBytes + 7) >>> 3] === slab.sizeClass) {
+          this.#fill(reference, token, key, value, version, expiresAtMs, checksum, tombstone);
+          return reference;
+        }
+      }
+    }
+    const fresh = this.allocate(token, key, value, version, expiresAtMs, checksum, tombstone);
+    this.free(reference);
+    return fresh;
+  }
+
+  #fill(
+    reference: number,
+    token: number,
+    key: Uint8Array,
+    value: Uint8Array,
+    version: number,
+    expiresAtMs: number,
+    checksum: number,
+    tombstone: boolean,
+  ): void {
+    const bytes = this.#bytesOf(reference);
+    const words = this.#wordsOf(reference);
+    const word = wordIndex(reference);
+    const keyLength = key.length;
+    const valueLength = value.length;
+    words[word] = version >>> 0;
+    words[word + 1] =
+      Math.floor(version * HIGH_WORD) |
+      (tombstone ? TOMBSTONE_BIT : 0) |
+      (keyLength & 0x10000 ? KEY_LENGTH_BIT : 0) |
+      ((token >>> 0) << TOKEN_SHIFT);
+    words[word + 2] = expiresAtMs >>> 0;
+    words[word + 3] = Math.floor(expiresAtMs * HIGH_WORD) | ((keyLength & 0xffff) << 16);
+    words[word + 4] = valueLength;
+    words[word + 5] = checksum;
+    const keyAt = (word + HEADER_WORDS) << 2;
+    if (keyLength <= COPY_LOOP_BYTES) for (let i = 0; i < keyLength; i++) bytes[keyAt + i] = key[i]!;
+    else bytes.set(key, keyAt);
+    if (valueLength > 0) bytes.set(value, keyAt + keyLength);
+  }
+
+  #allocateLarge(sizeBytes: number): number {
+    const bytes = newBytes((sizeBytes + 7) & ~7);
+    const number = this.#freeLargeNumbers.pop() ?? this.#large.length;
+    this.#large[number] = bytes;
+    this.#largeWords[number] = wordsOf(bytes);
+    this.#memoryBytes += bytes.length + OBJECT_BYTES;
+    return LARGE + number;
+  }
+
+  #allocateSmall(classIndex: number): number {
+    let sizeClass = this.#classes[classIndex];
+    if (sizeClass === undefined) {
+      sizeClass = { room: [], slabBytes: 0 };
+      this.#classes[classIndex] = sizeClass;
+    }
+    const room = sizeClass.room;
+    const slab = room.length > 0 ? room[room.length - 1]! : this.#newSlab(classIndex, sizeClass);
+    let unit: number;
+    if (slab.freeHead !== 0) {
+      unit = slab.freeHead - 1;
+      slab.freeHead = slab.words[unit * 2]!;
+    } else {
+      // Unit 0 of slab 0 would be reference 0, which names nothing: cells of that slab start one unit later.
+      unit = slab.touched * slab.cellUnits + (slab.number === 0 ? 1 : 0);
+      slab.touched++;
+    }
+    slab.live++;
+    if (slab.freeHead === 0 && slab.touched === slab.cellLimit) {
+      room.pop();
+      slab.roomIndex = -1;
+    }
+    return ((slab.number << UNIT_BITS) | unit) >>> 0;
+  }
+
+  #newSlab(classIndex: number, sizeClass: SizeClass): Slab {
+    const number = this.#freeSlabNumbers.pop() ?? this.#slabs.length;
+    if (number >= MAX_SLABS) {
+      this.#freeSlabNumbers.push(number);
+      throw new QuoinError(
+        'OVERLOADED',
+        'this bucket holds 16 GiB of small records in memory on this node, the most it can',
+      );
+    }
+    const cellUnits = CLASS_UNITS[classIndex]!;
+    const cellBytes = cellUnits * UNIT_BYTES;
+    const spareBytes = number === 0 ? UNIT_BYTES : 0;
+    const wanted = Math.min(SLAB_BYTES, Math.max(FIRST_SLAB_BYTES, cellBytes, sizeClass.slabBytes));
+    const cellLimit = Math.max(1, Math.floor((wanted - spareBytes) / cellBytes));
+    const bytes = newBytes(cellLimit * cellBytes + spareBytes);
+    const slab: Slab = {
+      number,
+      sizeClass: classIndex,
+      cellUnits,
+      bytes,
+      words: wordsOf(bytes),
+      cellLimit,
+      touched: 0,
+      live: 0,
+      freeHead: 0,
+      roomIndex: sizeClass.room.length,
+    };
+    this.#slabs[number] = slab;
+    sizeClass.room.push(slab);
+    sizeClass.slabBytes += bytes.length;
+    this.#memoryBytes += bytes.length + OBJECT_BYTES;
+    return slab;
+  }
+
+  free(reference: number): void {
+    if (reference >= LARGE) {
+      const number = reference - LARGE;
+      this.#memoryBytes -= this.#large[number]!.length + OBJECT_BYTES;
+      this.#large[number] = undefined;
+      this.#largeWords[number] = undefined;
+      this.#freeLargeNumbers.push(number);
+      return;
+    }
+    const slab = this.#slabs[reference >>> UNIT_BITS]!;
+    const sizeClass = this.#classes[slab.sizeClass]!;
+    const unit = reference & UNIT_MASK;
+    invariant(slab.live > 0, 'a freed record was live');
+    slab.live--;
+    if (slab.live === 0) {
+      this.#giveBack(slab, sizeClass);
+      return;
+    }
+    slab.words[unit * 2] = slab.freeHead;
+    slab.freeHead = unit + 1;
+    if (slab.roomIndex < 0) {
+      slab.roomIndex = sizeClass.room.length;
+      sizeClass.room.push(slab);
+    }
+  }
+
+  #giveBack(slab: Slab, sizeClass: SizeClass): void {
+    if (slab.roomIndex >= 0) {
+      const last = sizeClass.room.pop()!;
+      if (last !== slab) {
+        sizeClass.room[slab.roomIndex] = last;
+        last.roomIndex = slab.roomIndex;
+      }
+    }
+    this.#slabs[slab.number] = undefined;
+    this.#freeSlabNumbers.push(slab.number);
+    sizeClass.slabBytes -= slab.bytes.length;
+    this.#memoryBytes -= slab.bytes.length + OBJECT_BYTES;
+  }
+
+  /** Frees everything. */
+  clear(): void {
+    this.#slabs = [];
+    this.#freeSlabNumbers = [];
+    this.#classes = new Array<SizeClass | undefined>(CLASS_UNITS.length).fill(undefined);
+    this.#large = [];
+    this.#largeWords = [];
+    this.#freeLargeNumbers = [];
+    this.#memoryBytes = 0;
+  }
+
+  #bytesOf(reference: number): Buffer {
+    return reference < LARGE ? this.#slabs[reference >>> UNIT_BITS]!.bytes : this.#large[reference - LARGE]!;
+  }
+
+  #wordsOf(reference: number): Uint32Array {
+    return reference < LARGE
+      ? this.#slabs[reference >>> UNIT_BITS]!.words
+      : this.#largeWords[reference - LARGE]!;
+  }
+
+  /** The low nine bits of the token, as given when the record was stored. */
+  tokenBits(reference: number): number {
+    return this.#wordsOf(reference)[wordIndex(reference) + 1]! >>> TOKEN_SHIFT;
+  }
+
+  isTombstone(reference: number): boolean {
+    return (this.#wordsOf(reference)[wordIndex(reference) + 1]! & TOMBSTONE_BIT) !== 0;
+  }
+
+  version(reference: number): number {
+    const words = this.#wordsOf(reference);
+    const word = wordIndex(reference);
+    return (words[word + 1]! & VERSION_HIGH_MASK) * TWO_TO_32 + words[word]!;
+  }
+
+  expiresAtMs(reference: number): number {
+    const words = this.#wordsOf(reference);
+    const word = wordIndex(reference);
+    return (words[word + 3]! & 0xffff) * TWO_TO_32 + words[word + 2]!;
+  }
+
+  checksum(reference: number): number {
+    return this.#wordsOf(reference)[wordIndex(reference) + 5]!;
+  }
+
+  keyBytes(reference: number): number {
+    return keyLengthAt(this.#wordsOf(reference), wordIndex(reference));
+  }
+
+  valueBytes(reference: number): number {
+    return this.#wordsOf(reference)[wordIndex(reference) + 4]!;
+  }
+
+  /** A copy of the key. */
+  key(reference: number): Buffer {
+    const word = wordIndex(reference);
+    const start = (word + HEADER_WORDS) << 2;
+    return copyOut(this.#bytesOf(reference), start, keyLengthAt(this.#wordsOf(reference), word));
+  }
+
+  /** The value: a copy, or a view of a large record, which never changes. */
+  value(reference: number): Buffer {
+    const words = this.#wordsOf(reference);
+    const word = wordIndex(reference);
+    const start = ((word + HEADER_WORDS) << 2) + keyLengthAt(words, word);
+    const length = words[word + 4]!;
+    const bytes = this.#bytesOf(reference);
+    return reference < LARGE ? copyOut(bytes, start, length) : bytes.subarray(start, start + length);
+  }
+
+  /**
+   * Compares a record with a token and key of the same high token bits: by the token's low bits, then by the key's
+   * bytes. Negative when the record comes first.
+   */
+  compare(reference: number, token: number, key: Uint8Array): number {
+    const words = this.#wordsOf(reference);
+    const word = wordIndex(reference);
+    const tokenOrder = (words[word + 1]! >>> TOKEN_SHIFT) - ((token >>> 0) & 0x1ff);
+    if (tokenOrder !== 0) return tokenOrder;
+    const length = keyLengthAt(words, word);
+    const bytes = this.#bytesOf(reference);
+    const start = (word + HEADER_WORDS) << 2;
+    const common = Math.min(length, key.length);
+    for (let i = 0; i < common; i++) {
+      const order = bytes[start + i]! - key[i]!;
+      if (order !== 0) return order;
+    }
+    return length - key.length;
+  }
+}
+
+/** Place of a record's first word in its slab or buffer. */
+function wordIndex(reference: number): number {
+  return reference < LARGE ? (reference & UNIT_MASK) << 1 : 0;
+}
+
+function keyLengthAt(words: Uint32Array, word: number): number {
+  return (words[word + 3]! >>> 16) | ((words[word + 1]! & KEY_LENGTH_BIT) >>> 6);
+}
+
+function copyOut(bytes: Buffer, start: number, length: number): Buffer {
+  if (length === 0) return EMPTY;
+  const copy = Buffer.allocUnsafe(length);
+  if (length <= COPY_LOOP_BYTES) for (let i = 0; i < length; i++) copy[i] = bytes[start + i]!;
+  else copy.set(bytes.subarray(start, start + length));
+  return copy;
+}

@@ -1,0 +1,132 @@
+/**
+ * A table of records in memory, ordered by (token, key): the ordered index over the record store. The memory engine
+ * is one; every generation of a ledger is one too, with tombstones for keys removed from what lies below it.
+ *
+ * Invariant: a reference is valid until the next write to the table.
+ */
+import { recordDigest } from '../checksum.js';
+import type { EngineRecord } from '../types.js';
+import { type IndexCursor, OrderedIndex } from './ordered-index.js';
+import { RecordStore } from './record-store.js';
+
+export class RecordTable {
+  readonly #records = new RecordStore();
+  readonly #index = new OrderedIndex(this.#records);
+  /** What the record that the last `put` or `remove` replaced had in it: digest and bytes, when there was one. */
+  replacedDigest = 0;
+  replacedBytes = 0;
+
+  /** Entries, tombstones included. */
+  get count(): number {
+    return this.#index.count;
+  }
+
+  get memoryBytes(): number {
+    return this.#records.memoryBytes + this.#index.memoryBytes;
+  }
+
+  /** The reference of a record or tombstone; 0 when there is neither. */
+  find(token: number, key: Uint8Array): number {
+    return this.#index.find(token, key);
+  }
+
+  isTombstone(reference: number): boolean {
+    return this.#records.isTombstone(reference);
+  }
+
+  /** Inserts or replaces. True when there was an entry; then `replacedDigest` and `replacedBytes` tell of it. */
+  put(
+    token: number,
+    key: Uint8Array,
+    value: Uint8Array,
+    version: number,
+    expiresAtMs: number,
+    checksum: number,
+    tombstone = false,
+  ): boolean {
+    const found = this.#index.seek(token, key);
+    if (found === 0) {
+      const reference = this.#records.allocate(token, key, value, version, expiresAtMs, checksum, tombstone);
+      this.#index.insertSought(token, key, reference);
+      return false;
+    }
+    this.#noteReplaced(found);
+    const reference = this.#records.replace(
+      found,
+      token,
+      key,
+      value,
+      version,
+      expiresAtMs,
+      checksum,
+      tombstone,
+    );
+    if (reference !== found) this.#index.replaceFound(reference);
+    return true;
+  }
+
+  /** Removes an entry for good. True when there was one; then `replacedDigest` and `replacedBytes` tell of it. */
+  remove(token: number, key: Uint8Array): boolean {
+    const found = this.#index.seek(token, key);
+    if (found === 0) return false;
+    this.#noteReplaced(found);
+    this.#index.removeFound();
+    this.#records.free(found);
+    return true;
+  }
+
+  #noteReplaced(reference: number): void {
+    this.replacedDigest = this.digest(reference);
+    this.replacedBytes = this.dataBytes(reference);
+  }
+
+  removeSlot(slot: number): void {
+    this.#index.removeSlot(slot, (reference) => this.#records.free(reference));
+  }
+
+  clear(): void {
+    this.#index.clear();
+    this.#records.clear();
+  }
+
+  digest(reference: number): number {
+    const records = this.#records;
+    return recordDigest(
+      records.checksum(reference),
+      records.keyBytes(reference),
+      records.version(reference),
+      records.expiresAtMs(reference),
+    );
+  }
+
+  /** Bytes of key and value. */
+  dataBytes(reference: number): number {
+    return this.#records.keyBytes(reference) + this.#records.valueBytes(reference);
+  }
+
+  key(reference: number): Buffer {
+    return this.#records.key(reference);
+  }
+
+  checksum(reference: number): number {
+    return this.#records.checksum(reference);
+  }
+
+  compare(reference: number, token: number, key: Uint8Array): number {
+    return this.#records.compare(reference, token, key);
+  }
+
+  record(reference: number): EngineRecord {
+    const records = this.#records;
+    return {
+      value: records.value(reference),
+      version: records.version(reference),
+      expiresAtMs: records.expiresAtMs(reference),
+    };
+  }
+
+  /** A cursor at the first entry of `fromToken` or later; valid until the next write. */
+  cursor(fromToken: number): IndexCursor {
+    return this.#index.cursor(fromToken);
+  }
+}
