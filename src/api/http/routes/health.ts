@@ -1,0 +1,27 @@
+/**
+ * `/healthz`: is the process worth keeping? No after a disk failure, since only a restart helps. `/readyz`: may clients be sent
+ * here? Yes once every group that this node needs has a known leader.
+ */
+import type { FastifyInstance } from 'fastify';
+import { codeOfPhase, type Door } from '../door.js';
+import { problemOf, sendProblem } from '../problem.js';
+
+export function healthRoutes(server: FastifyInstance, door: Door): void {
+  server.get('/healthz', async (_request, reply) => {
+    const { phase, reason } = door.node.state();
+    if (phase === 'failed') return sendProblem(reply, problemOf(codeOfPhase(phase), reason, 503));
+    return reply.send({ status: 'ok', phase });
+  });
+
+  server.get('/readyz', async (_request, reply) => {
+    const { phase, reason } = door.node.state();
+    if (phase === 'serving' && door.node.ready()) return reply.send({ ready: true, node: door.node.id });
+    const leaderless = door.node.groupStatus().filter((status) => status.leader === undefined);
+    const waiting =
+      leaderless.length === 0
+        ? `the node is ${phase}`
+        : `no leader known of group ${leaderless.map((status) => status.group).join(', ')}`;
+    const problem = problemOf(codeOfPhase(phase), reason === '' ? waiting : reason, 503);
+    return sendProblem(reply, problem);
+  });
+}
