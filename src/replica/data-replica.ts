@@ -54,6 +54,7 @@ function snapshotState(machine: GroupStateMachine): SnapshotState {
     encodeHead: () => machine.encodeHead(),
     restoreHead: (head) => machine.restoreHead(head),
     reset: () => machine.reset(),
+    installBucket: (bucket) => machine.installBucket(bucket),
     installSlotSessions: (bytes) => machine.installSlotSessions(bytes),
     setSlotReflects: (slot, index) => machine.setSlotReflects(slot, index),
     installRecord: (bucketId, key, value, version, expiresAtMs) =>
@@ -206,7 +207,7 @@ export class DataReplica extends Replica<PendingRequest> {
     this.#batchRequests = [];
     this.#opening.clear();
     if (this.#builder.commandCount > 0) this.#builder.take(0);
-    for (const batch of batches) for (const request of batch.requests) request?.refuse('not-leader');
+    for (const batch of batches) for (const request of batch.requests) request?.refuse('leadership-lost');
     for (const request of gathered) request?.refuse('not-leader');
   }
 

@@ -32,6 +32,7 @@ export class MapReplica extends Replica<never> {
       },
       // The head replaces everything; there is nothing else.
       reset: () => {},
+      installBucket: () => {},
       installSlotSessions: () => {},
       setSlotReflects: () => {},
       installRecord: () => {},

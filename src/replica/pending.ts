@@ -9,9 +9,10 @@ import type { SessionStamp } from '../store/types.js';
 /**
  * Why a replica gives a request back unanswered. None of these is an answer to the client: whoever routes the request
  * sends it again, under the same session and sequence, so that it happens once.
- * `not-leader`: this replica does not lead (any more). `behind`: it does not know the bucket yet. `overloaded`: its queues are full.
+ * `not-leader`: this replica does not lead, nothing was done. `leadership-lost`: it was proposed, and may yet happen.
+ * `behind`: this replica does not know the bucket yet. `overloaded`: its queues are full.
  */
-export type Refusal = 'not-leader' | 'behind' | 'overloaded';
+export type Refusal = 'not-leader' | 'leadership-lost' | 'behind' | 'overloaded';
 
 export interface PendingRequest {
   readonly definition: CommandDefinition;

@@ -190,6 +190,18 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
     if (this.core.hasEffects()) this.host.pump.markDirty(this);
   }
 
+  /** Gives leadership to a member that has everything, because this node is leaving. */
+  handOver(nowMs: number): void {
+    if (this.#failed || !this.#leading) return;
+    const { matchIndexes, activePeers } = this.core.status();
+    let heir: NodeId | undefined;
+    for (const [peer, index] of matchIndexes) {
+      if (peer === this.host.self || !activePeers.has(peer)) continue;
+      if (heir === undefined || index > (matchIndexes.get(heir) ?? 0)) heir = peer;
+    }
+    if (heir !== undefined && this.core.transferLeadership(heir, nowMs)) this.host.pump.markDirty(this);
+  }
+
   receive(from: NodeId, body: Buffer): void {
     if (this.#failed) return;
     this.guard(() => this.step(from, decodeRaftMessage(new ByteReader(body))));

@@ -3,7 +3,7 @@
  *
  *   chunk   = snapshotId | raftTerm | number | type u8 | rest
  *   head    = baseIndex | baseTerm | head bytes
- *   slots   = count | (slot | reflectsIndex | sessions bytes | count | record*)*
+ *   slots   = count | bucket* | count u32 | (slot | reflectsIndex | sessions bytes | count u32 | record*)*
  *   record  = bucketId | key bytes | value bytes | version | expiresAtMs
  *   end     = nothing
  *

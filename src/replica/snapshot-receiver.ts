@@ -8,6 +8,8 @@
  */
 import { ByteReader } from '../base/bytes.js';
 import type { NodeId } from '../protocol/raft/types.js';
+import { readBucket } from '../store/bucket-codec.js';
+import type { BucketDescription } from '../store/types.js';
 import { MESSAGE } from './peers/frame.js';
 import type { ReplicaHost } from './replica.js';
 import { CHUNK, decodeChunkHeader, encodeAcknowledgement } from './snapshot-codec.js';
@@ -19,6 +21,7 @@ const SILENCE_MS = 15_000;
 export interface SnapshotTarget {
   reset(): void;
   restoreHead(head: Buffer): void;
+  installBucket(bucket: BucketDescription): void;
   installSlotSessions(bytes: Buffer): void;
   setSlotReflects(slot: number, index: number): void;
   installRecord(bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): void;
@@ -117,6 +120,7 @@ export class SnapshotReceiver {
 
   #install(reader: ByteReader): void {
     const { target } = this.#options;
+    for (let buckets = reader.varint(); buckets > 0; buckets--) target.installBucket(readBucket(reader));
     const slots = reader.u32();
     for (let i = 0; i < slots; i++) {
       const slot = reader.varint();

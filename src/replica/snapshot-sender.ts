@@ -11,6 +11,7 @@ import { ByteReader, ByteWriter } from '../base/bytes.js';
 import { LIMITS } from '../base/limits.js';
 import { SLOT_COUNT } from '../base/slots.js';
 import type { NodeId } from '../protocol/raft/types.js';
+import { writeBucket } from '../store/bucket-codec.js';
 import type { GroupStateMachine } from '../store/types.js';
 import { MESSAGE } from './peers/frame.js';
 import type { ReplicaHost } from './replica.js';
@@ -24,7 +25,9 @@ export interface SnapshotSource {
   readonly group: number;
   readonly host: ReplicaHost;
   /** Undefined for a group whose whole state is its head (the cluster map). */
-  readonly machine: Pick<GroupStateMachine, 'slots' | 'scanSlot' | 'encodeSlotSessions'> | undefined;
+  readonly machine:
+    | Pick<GroupStateMachine, 'slots' | 'buckets' | 'scanSlot' | 'encodeSlotSessions'>
+    | undefined;
   readonly head: Buffer;
   readonly peer: NodeId;
   readonly term: number;
@@ -119,6 +122,7 @@ export class SnapshotSender {
   #sendSlots(machine: NonNullable<SnapshotSource['machine']>): void {
     const writer = this.#start(CHUNK.slots);
     const reflects = this.#source.appliedIndex();
+    this.#writeBuckets(writer, machine);
     const countAt = writer.lengthBytes;
     writer.u32(0);
     let count = 0;
@@ -130,6 +134,12 @@ export class SnapshotSender {
     }
     writer.patchU32(countAt, count);
     this.#send(writer.take());
+  }
+
+  /** Buckets that the head, taken earlier, may not have. */
+  #writeBuckets(writer: ByteWriter, machine: NonNullable<SnapshotSource['machine']>): void {
+    writer.varint(machine.buckets.size);
+    for (const bucket of machine.buckets.values()) writeBucket(writer, bucket);
   }
 
   #writeSlot(

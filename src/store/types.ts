@@ -64,7 +64,7 @@ export interface GroupStateMachine {
   ): Reply | typeof CLOCK_BEHIND;
   /**
    * Live search for expired keys, at most `maxKeys` looked at; returns the cursor to go on with. What it finds the
-   * leader removes through the log (`encodeExpiry` of the batch codec).
+   * leader removes through the log (`quoin.expire`, with `expiryArguments` of the batch codec).
    */
   findExpired(
     fromToken: number,
@@ -81,13 +81,12 @@ export interface GroupStateMachine {
     slot: number,
     visitor: (bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number) => void,
   ): void;
+  /** Opens a bucket that the log opened after the head was taken and before a slot was copied. */
+  installBucket(bucket: BucketDescription): void;
   /** Puts one record of a snapshot. */
   installRecord(bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): void;
   /** Commands on this slot are skipped up to `index`: a snapshot already reflects them. */
   setSlotReflects(slot: number, index: number): void;
-  /** What sessions remember of commands on this slot, for a snapshot of the slot. */
-  encodeSlotSessions(slot: number): Buffer;
-  installSlotSessions(bytes: Buffer): void;
   /** Drops all keys of the group's slots, its buckets and sessions. */
   reset(): void;
   /** Digest over a slot of all buckets, to compare replicas that have applied the same index. */

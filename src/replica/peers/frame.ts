@@ -37,8 +37,8 @@ export interface FrameHeader {
   /** Hash of the cluster's id; 0 while the sender knows none. */
   readonly clusterTag: number;
   readonly from: string;
-  /** Random number of the sender's process: a new one means that it has restarted. */
-  readonly boot: number;
+  /** Random id (16 hex digits) of the sender's process: a new one means that it has restarted. */
+  readonly boot: string;
   /** Random id of the sender's data directory. */
   readonly incarnation: string;
   readonly epoch: number;
@@ -48,7 +48,7 @@ export function encodeFrameHeader(writer: ByteWriter, header: FrameHeader): void
   writer.u8(FRAME_VERSION);
   writer.u32(header.clusterTag);
   writer.string(header.from);
-  writer.u32(header.boot);
+  writer.string(header.boot);
   writer.string(header.incarnation);
   writer.varint(header.epoch);
 }
@@ -58,7 +58,7 @@ export function decodeFrameHeader(reader: ByteReader): FrameHeader {
   if (version !== FRAME_VERSION) throw new DecodeError(`frame version ${version} is not ${FRAME_VERSION}`);
   const clusterTag = reader.u32();
   const from = reader.string();
-  const boot = reader.u32();
+  const boot = reader.string();
   const incarnation = reader.string();
   return { clusterTag, from, boot, incarnation, epoch: reader.varint() };
 }

@@ -5,8 +5,8 @@ import type { NodeDescription } from '../../cluster/map.js';
 
 export interface Hello {
   readonly clusterName: string;
-  /** '' while the sender's cluster has not formed. */
-  readonly clusterId: string;
+  /** The sender's map, encoded; '' while its cluster has not formed. */
+  readonly map: string;
   readonly node: NodeDescription;
   /** Addresses of all the nodes that the sender's cluster is to form from, sorted. */
   readonly join: readonly string[];
@@ -47,9 +47,9 @@ export function decodeHello(bytes: Buffer): Hello | undefined {
     return undefined;
   }
   if (!isRecord(parsed)) return undefined;
-  const { clusterName, clusterId, node, join, wantsAnswer, knownIncarnation } = parsed;
-  if (typeof clusterName !== 'string' || typeof clusterId !== 'string' || typeof wantsAnswer !== 'boolean')
+  const { clusterName, map, node, join, wantsAnswer, knownIncarnation } = parsed;
+  if (typeof clusterName !== 'string' || typeof map !== 'string' || typeof wantsAnswer !== 'boolean')
     return undefined;
   if (typeof knownIncarnation !== 'string' || !isTexts(join) || !isNodeDescription(node)) return undefined;
-  return { clusterName, clusterId, node, join, wantsAnswer, knownIncarnation };
+  return { clusterName, map, node, join, wantsAnswer, knownIncarnation };
 }

@@ -47,7 +47,9 @@ interface Peer {
   suspected: boolean;
   redialMs: number;
   redialTimer: Timer | undefined;
-  boot: number;
+  boot: string;
+  /** The newest map that the peer's frames have shown. */
+  epoch: number;
 }
 
 export class PeerHub {
@@ -70,7 +72,7 @@ export class PeerHub {
     this.#env = env;
     this.#self = self;
     this.#handlers = handlers;
-    this.#header = { clusterTag: 0, from: self, boot: env.random.integer(0xffffffff), incarnation, epoch: 0 };
+    this.#header = { clusterTag: 0, from: self, boot: env.random.hex(8), incarnation, epoch: 0 };
   }
 
   async listen(address: string): Promise<void> {
@@ -120,11 +122,27 @@ export class PeerHub {
         suspected: false,
         redialMs: FIRST_REDIAL_MS,
         redialTimer: undefined,
-        boot: -1,
+        boot: '',
+        epoch: 0,
       };
       this.#peers.set(id, peer);
       this.#dial(peer);
     }
+  }
+
+  /** Random id of this process. */
+  get boot(): string {
+    return this.#header.boot;
+  }
+
+  /** Random id of a peer's process; '' before anything was heard from it. */
+  bootOf(node: NodeId): string {
+    return this.#peers.get(node)?.boot ?? '';
+  }
+
+  /** The newest map that a peer has shown to know. */
+  epochOf(node: NodeId): number {
+    return this.#peers.get(node)?.epoch ?? 0;
   }
 
   peerIds(): NodeId[] {
@@ -322,8 +340,9 @@ export class PeerHub {
     const peer = this.#peers.get(header.from);
     if (peer === undefined) return;
     peer.suspected = false;
+    if (header.epoch > peer.epoch) peer.epoch = header.epoch;
     if (peer.boot !== header.boot) {
-      const restarted = peer.boot !== -1;
+      const restarted = peer.boot !== '';
       peer.boot = header.boot;
       if (restarted) this.#handlers.onPeerDead(peer.id);
     }

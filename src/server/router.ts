@@ -1,0 +1,145 @@
+/**
+ * Key → slot → group: sends each request to the group (or groups) it concerns, and puts the answers of those that
+ * concern several together.
+ *
+ * A command over keys of several slots is carried out key by key where its definition allows it (`split`): each part is
+ * atomic, the whole is not. Otherwise it is refused with CROSSSLOT, as in Redis Cluster.
+ */
+import { SLOT_COUNT, slotOf, slotOfToken } from '../base/slots.js';
+import type { CommandDefinition } from '../store/command.js';
+import { ErrorReply, type Reply } from '../store/reply.js';
+import type { GroupRoute } from './group-route.js';
+import type { Completion, Request } from './types.js';
+
+/** Positions of the keys among the arguments (the words after the name). */
+export function keyPositions(
+  definition: CommandDefinition,
+  argumentCount: number,
+): { first: number; last: number; step: number } {
+  const last = definition.lastKey < 0 ? argumentCount + definition.lastKey : definition.lastKey - 1;
+  return {
+    first: definition.firstKey - 1,
+    last: Math.min(last, argumentCount - 1),
+    step: definition.keyStep,
+  };
+}
+
+/** The slot that all keys of a command share; -1 when they lie in several; undefined when there is no key. */
+export function sharedSlot(definition: CommandDefinition, args: readonly Buffer[]): number | undefined {
+  if (definition.firstKey === 0) return undefined;
+  const { first, last, step } = keyPositions(definition, args.length);
+  let slot: number | undefined;
+  for (let position = first; position <= last; position += step) {
+    const keySlot = slotOf(args[position]!);
+    if (slot !== undefined && keySlot !== slot) return -1;
+    slot = keySlot;
+  }
+  return slot;
+}
+
+/** Collects the answers of a request's parts. */
+class Gathering {
+  readonly #replies: Reply[];
+  #missing: number;
+  readonly #finish: (replies: readonly Reply[]) => void;
+
+  constructor(parts: number, finish: (replies: readonly Reply[]) => void) {
+    this.#replies = new Array<Reply>(parts).fill(null);
+    this.#missing = parts;
+    this.#finish = finish;
+  }
+
+  part(position: number): Completion {
+    return {
+      complete: (reply) => {
+        this.#replies[position] = reply;
+        if (--this.#missing === 0) this.#finish(this.#replies);
+      },
+    };
+  }
+}
+
+export class Router {
+  readonly #routes: () => ReadonlyMap<number, GroupRoute>;
+  readonly #slotOwners: () => Uint16Array | undefined;
+
+  constructor(routes: () => ReadonlyMap<number, GroupRoute>, slotOwners: () => Uint16Array | undefined) {
+    this.#routes = routes;
+    this.#slotOwners = slotOwners;
+  }
+
+  submit(request: Request): void {
+    const { definition, args } = request;
+    switch (definition.scope) {
+      case 'keys': {
+        const slot = sharedSlot(definition, args);
+        if (slot === undefined) this.#refuse(request, 'WRONG_ARGUMENTS', 'the command names no key');
+        else if (slot >= 0) this.#toSlot(request, slot);
+        else if (definition.split !== undefined) this.#split(request, definition.split);
+        else this.#refuse(request, 'CROSS_SLOT', "Keys in request don't hash to the same slot");
+        return;
+      }
+      case 'cursor': {
+        const token = definition.cursorToken?.(args) ?? 0;
+        const slot = Math.min(SLOT_COUNT - 1, slotOfToken(token));
+        this.#toSlot(request, slot);
+        return;
+      }
+      case 'all-groups':
+        this.#toAll(request);
+        return;
+      case 'connection':
+        this.#refuse(request, 'INTERNAL', `command '${definition.name}' is the connection's to answer`);
+        return;
+    }
+  }
+
+  #refuse(
+    request: Request,
+    code: 'WRONG_ARGUMENTS' | 'CROSS_SLOT' | 'INTERNAL' | 'STARTING',
+    message: string,
+  ): void {
+    request.completion.complete(ErrorReply.of(code, message));
+  }
+
+  #toSlot(request: Request, slot: number): void {
+    const group = this.#slotOwners()?.[slot];
+    const route = group === undefined ? undefined : this.#routes().get(group);
+    if (route === undefined) this.#refuse(request, 'STARTING', 'the node does not know its cluster yet');
+    else route.submit(request);
+  }
+
+  #split(request: Request, split: NonNullable<CommandDefinition['split']>): void {
+    const { wordsPerPart, merge } = split;
+    const { args, completion } = request;
+    const parts = args.length / wordsPerPart;
+    const gathering = new Gathering(parts, (replies) => {
+      const error = replies.find((reply) => reply instanceof ErrorReply);
+      completion.complete(error ?? merge(replies));
+    });
+    for (let part = 0; part < parts; part++) {
+      const partArgs = args.slice(part * wordsPerPart, (part + 1) * wordsPerPart);
+      // A client's sequence names one command; the parts go under the node's own session.
+      this.#toSlot(
+        { ...request, args: partArgs, completion: gathering.part(part), session: undefined },
+        slotOf(partArgs[0]!),
+      );
+    }
+  }
+
+  #toAll(request: Request): void {
+    const routes = [...this.#routes().values()];
+    if (routes.length === 0) {
+      this.#refuse(request, 'STARTING', 'the node does not know its cluster yet');
+      return;
+    }
+    const { definition, args, completion } = request;
+    const gathering = new Gathering(routes.length, (replies) => {
+      const error = replies.find((reply) => reply instanceof ErrorReply);
+      completion.complete(error ?? definition.merge?.(replies, args) ?? replies);
+    });
+    for (const [position, route] of routes.entries()) {
+      route.submit({ ...request, completion: gathering.part(position), session: undefined });
+    }
+  }
+}
