@@ -294,7 +294,7 @@ export class RaftCore {
       state.sendPending ||
       state.hardStateDirty ||
       state.log.hasTail ||
-      state.handedIndex < state.commitIndex ||
+      state.handedIndex < state.applicableIndex ||
       !state.outbox.isEmpty ||
       this.#leadershipChanged()
     );
@@ -304,7 +304,7 @@ export class RaftCore {
   takeEffects(): RaftEffects {
     this.#replication.pump();
     const state = this.#state;
-    const committed = state.handedIndex < state.commitIndex ? this.#takeCommitted() : NO_ENTRIES;
+    const committed = state.handedIndex < state.applicableIndex ? this.#takeCommitted() : NO_ENTRIES;
     const entries = state.log.hasTail ? state.log.takeTail() : NO_ENTRIES;
     const leadershipChanged = this.#leadershipChanged();
     if (leadershipChanged) {
@@ -320,7 +320,7 @@ export class RaftCore {
     const state = this.#state;
     const committed = state.log.entries(
       state.handedIndex + 1,
-      state.commitIndex + 1,
+      state.applicableIndex + 1,
       LIMITS.maxCommittedBytesPerTurn,
     );
     state.handedIndex += committed.length;

@@ -5,7 +5,8 @@
  * - the term and the commit index never go back; a vote is given once per term;
  * - no committed entry is ever cut off or replaced;
  * - one leader per term, as far as this node sees;
- * - applied <= handed out <= commit <= last index.
+ * - applied <= handed out <= commit <= last index, and handed out <= durable here: a state on disk is never ahead of the
+ *   log it stands on.
  */
 import { invariant } from '../../base/errors.js';
 import { LogView } from './log-view.js';
@@ -79,7 +80,9 @@ export class RaftState {
       options.appliedIndex >= this.log.firstIndex() - 1 && options.appliedIndex <= this.log.lastIndex,
       'the recovered state lies within the recovered log',
     );
-    invariant(this.#term >= this.log.lastTerm, 'the recovered term is not behind the recovered log');
+    // A log that was started behind a snapshot may be ahead of the term on disk. No vote was given in that term: it
+    // would have been durable before it left.
+    if (this.log.lastTerm > this.#term) this.advanceTerm(this.log.lastTerm);
     // A lease counts on promises that a restart forgets: keep quiet for as long as one could have been made.
     this.lastLeaderContactMs = options.leaseReads ? options.nowMs : Number.NEGATIVE_INFINITY;
     this.resetElectionDeadline();
@@ -95,6 +98,11 @@ export class RaftState {
 
   get commitIndex(): number {
     return this.#commitIndex;
+  }
+
+  /** How far entries may be handed out to be applied. */
+  get applicableIndex(): number {
+    return Math.min(this.#commitIndex, this.persistedIndex);
   }
 
   get hardStateDirty(): boolean {

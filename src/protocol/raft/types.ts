@@ -93,7 +93,7 @@ export interface RaftEffects {
   readonly messages: readonly OutgoingMessage[];
   /** Promises (votes, append acknowledgements): only when `hardState` and `entries` are durable. */
   readonly messagesAfterPersist: readonly OutgoingMessage[];
-  /** Newly committed entries, in order, each exactly once per life of the core. */
+  /** Entries newly committed, and durable here, in order, each exactly once per life of the core. */
   readonly committed: readonly LogEntry[];
   readonly readsReady: readonly ReadReady[];
   /** Peers that need state older than the log: send them a snapshot, then report `snapshotFinished`. */
