@@ -173,8 +173,9 @@ export class BatchCursor {
   /** The session's 8 bytes as a latin-1 string: cheap to make, good as a map key. */
   sessionKey = '';
   hasSession = false;
-  /** True on the first command of a sub-batch. */
+  /** True on the first and on the last command of a sub-batch. */
   startsSubBatch = false;
+  endsSubBatch = false;
   firstSequence = 0;
   sequence = 0;
   acknowledgedBelow = 0;
@@ -213,6 +214,7 @@ export class BatchCursor {
       if (this.hasSession) this.sequence++;
     }
     this.#remaining--;
+    this.endsSubBatch = this.#remaining === 0;
     this.bucketId = reader.varint();
     this.commandId = reader.varint();
     const argumentCount = reader.varint();

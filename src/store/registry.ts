@@ -44,6 +44,8 @@ import { quoinGet } from './commands/quoin-get.js';
 import { quoinList } from './commands/quoin-list.js';
 import { quoinOpenBucket } from './commands/quoin-open-bucket.js';
 import { quoinPut } from './commands/quoin-put.js';
+import { quoinSlotCount } from './commands/quoin-slot-count.js';
+import { quoinSlotKeys } from './commands/quoin-slot-keys.js';
 import { quoinUpdateBucket } from './commands/quoin-update-bucket.js';
 import { quoinVersion } from './commands/quoin-version.js';
 import { randomkey } from './commands/randomkey.js';
@@ -118,6 +120,8 @@ export const ALL_COMMANDS: readonly CommandDefinition[] = [
   quoinOpenBucket,
   quoinUpdateBucket,
   quoinDropBucket,
+  quoinSlotCount,
+  quoinSlotKeys,
 ];
 
 const byName = new Map<string, CommandDefinition>();

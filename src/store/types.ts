@@ -81,8 +81,6 @@ export interface GroupStateMachine {
     slot: number,
     visitor: (bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number) => void,
   ): void;
-  /** Opens a bucket that the log opened after the head was taken and before a slot was copied. */
-  installBucket(bucket: BucketDescription): void;
   /** Puts one record of a snapshot. */
   installRecord(bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): void;
   /** Commands on this slot are skipped up to `index`: a snapshot already reflects them. */

@@ -1,0 +1,425 @@
+/**
+ * The key-value state machine of one replica group on one node: entries of the group's log in, state and replies out.
+ *
+ * State: log time, the buckets opened in this log, their keys in the group's slots (in engines that other groups of the node
+ * share), the sessions, and for each slot that came with a snapshot the index it already reflects.
+ *
+ * Invariants:
+ * - `apply` depends on state and entry alone: no clock, no chance, no cluster map;
+ * - a write of a session happens once, however often it stands in the log;
+ * - versions grow: index * 4096 + position in the entry;
+ * - reads change nothing, those that stand in an entry included, and so need not run where nobody waits for the reply.
+ */
+import { ByteReader, ByteWriter, DecodeError } from '../base/bytes.js';
+import { invariant } from '../base/errors.js';
+import { LIMITS } from '../base/limits.js';
+import { mix32, slotOf, TOKEN_END, tokenOf } from '../base/slots.js';
+import { checkArity } from './arguments.js';
+import { BatchCursor } from './batch.js';
+import { readBucket, writeBucket } from './bucket-codec.js';
+import type { CommandDefinition, ExecutionContext, GroupControl } from './command.js';
+import { quoinExpire } from './commands/quoin-expire.js';
+import { BucketKeySpace, CLOSED_KEY_SPACE } from './key-space.js';
+import { commandById } from './registry.js';
+import { ErrorReply, type Reply } from './reply.js';
+import { APPLIED, NO_SLOT, type Session, SessionTable } from './sessions.js';
+import { type SlotRange, SlotSet } from './slot-ranges.js';
+import {
+  type BucketDescription,
+  CLOCK_BEHIND,
+  type EngineProvider,
+  type GroupStateMachine,
+} from './types.js';
+
+export interface StateMachineOptions {
+  readonly group: number;
+  /** The group's slots. */
+  readonly slots: readonly SlotRange[];
+  readonly engines: EngineProvider;
+}
+
+export function createStateMachine(options: StateMachineOptions): GroupStateMachine {
+  return new StateMachine(options);
+}
+
+const HEAD_FORMAT = 1;
+const VERSIONS_PER_ENTRY = LIMITS.maxCommandsPerEntry;
+
+const REPLY_FORGOTTEN = ErrorReply.of(
+  'OUTCOME_UNKNOWN',
+  'this command was carried out before, and its reply is no longer kept',
+);
+const TOO_MANY_UNDER_WAY = ErrorReply.of('OVERLOADED', 'the session has too many unacknowledged commands');
+const NOT_IN_TRANSACTION = ErrorReply.of('NOT_SUPPORTED', 'this command cannot run inside a transaction');
+const NOT_IN_ONE_SLOT = ErrorReply.of('CROSS_SLOT', "Keys in request don't hash to the same slot");
+
+function unknownBucket(bucketId: number): ErrorReply {
+  return ErrorReply.of('UNKNOWN_BUCKET', `bucket ${bucketId} is not open in this group`);
+}
+
+/** One open bucket: its keys, and the context that its commands run in (one object, prepared anew for each). */
+interface OpenBucket {
+  readonly keyspace: BucketKeySpace;
+  readonly context: Context;
+}
+
+interface Context extends ExecutionContext {
+  nowMs: number;
+  seed: number;
+}
+
+class StateMachine implements GroupStateMachine {
+  readonly group: number;
+  readonly #slots: SlotSet;
+  readonly #engines: EngineProvider;
+  readonly #sessions = new SessionTable();
+  readonly #buckets = new Map<number, BucketDescription>();
+  readonly #open = new Map<number, OpenBucket>();
+  /** Buckets of which a snapshot brought keys before the log has come to where it opens them: not for commands yet. */
+  readonly #installed = new Map<number, BucketKeySpace>();
+  readonly #reflects = new Map<number, number>();
+  /** The highest index in it; past it the map is of no more use. */
+  #reflectsUpTo = 0;
+  readonly #control: GroupControl;
+  readonly #closedContext: Context;
+  #logTimeMs = 0;
+  /** Index and version of the command being applied. */
+  #index = 0;
+  /** True after a reset: an engine may still hold keys that an earlier, broken off snapshot left there. */
+  #isEmptied = false;
+  #version = 0;
+  #executingSlot = NO_SLOT;
+  #readSeed = 0;
+
+  constructor(options: StateMachineOptions) {
+    this.group = options.group;
+    this.#slots = new SlotSet(options.slots);
+    this.#engines = options.engines;
+    this.#control = {
+      openBucket: (bucket) => this.#openBucketFromLog(bucket),
+      dropBucket: (bucketId) => this.#dropBucket(bucketId),
+      isBucketOpen: (bucketId) => this.#open.has(bucketId),
+      clearAllBuckets: () => {
+        for (const { keyspace } of this.#open.values()) keyspace.clear();
+      },
+      removeExpired: (bucketId, key, version) =>
+        this.#prepared(bucketId)?.keyspace.removeExpired(key, version) ?? false,
+      versionOf: (bucketId, key) => {
+        const open = this.#prepared(bucketId);
+        return open === undefined ? undefined : (open.keyspace.get(key)?.version ?? 0);
+      },
+      execute: (bucketId, commandId, args) => this.#executeNested(bucketId, commandId, args),
+    };
+    this.#closedContext = this.#contextOf(CLOSED_KEY_SPACE, 0);
+  }
+
+  get slots(): ReadonlySet<number> {
+    return this.#slots.members;
+  }
+
+  get logTimeMs(): number {
+    return this.#logTimeMs;
+  }
+
+  get buckets(): ReadonlyMap<number, BucketDescription> {
+    return this.#buckets;
+  }
+
+  // Applying
+
+  apply(index: number, payload: Buffer, collectReplies: boolean): Reply[] {
+    const replies: Reply[] = [];
+    if (payload.length === 0) return replies;
+    invariant(index > this.#index, 'entries are applied in order');
+    const cursor = new BatchCursor(payload);
+    this.#index = index;
+    if (this.#reflects.size > 0 && index > this.#reflectsUpTo) this.#reflects.clear();
+    this.#version = index * VERSIONS_PER_ENTRY;
+    const limit = this.#version + VERSIONS_PER_ENTRY;
+    if (cursor.timeMs > this.#logTimeMs) {
+      this.#sessions.advance(this.#logTimeMs, cursor.timeMs);
+      this.#logTimeMs = cursor.timeMs;
+    }
+    let session: Session | undefined;
+    while (cursor.next()) {
+      if (this.#version >= limit) throw new DecodeError('an entry holds more commands than it has versions');
+      if (cursor.startsSubBatch) {
+        // What the client acknowledged while this very batch was gathered counts from its end on.
+        const floor = Math.min(cursor.acknowledgedBelow, cursor.firstSequence);
+        session = undefined;
+        if (cursor.hasSession) {
+          session = this.#sessions.use(cursor.sessionKey, floor, this.#logTimeMs);
+          session.acknowledge(floor);
+        }
+      }
+      const definition = commandById(cursor.commandId);
+      if (definition === undefined) throw new DecodeError(`command ${cursor.commandId} is not known`);
+      if (definition.isWrite) {
+        const reply = this.#applyWrite(cursor, definition, session);
+        if (collectReplies) replies.push(reply);
+      } else if (collectReplies) {
+        replies.push(this.#execute(cursor.bucketId, definition, cursor.args, true));
+      }
+      if (cursor.endsSubBatch) session?.acknowledge(cursor.acknowledgedBelow);
+      this.#version++;
+    }
+    return replies;
+  }
+
+  #applyWrite(cursor: BatchCursor, definition: CommandDefinition, session: Session | undefined): Reply {
+    const { sequence } = cursor;
+    if (session !== undefined) {
+      const outcome = session.recall(sequence);
+      if (outcome === APPLIED) return REPLY_FORGOTTEN;
+      if (outcome !== undefined) return outcome;
+      if (!session.admits(sequence)) return TOO_MANY_UNDER_WAY;
+    }
+    // Keys of one command share a slot, but for expiry, which looks at each key's slot by itself.
+    const key = definition.firstKey === 0 ? undefined : cursor.args[definition.firstKey - 1];
+    const slot = key === undefined ? NO_SLOT : slotOf(key);
+    if (this.#reflects.size > 0 && definition !== quoinExpire && this.#isReflected(slot)) {
+      session?.remember(sequence, slot, APPLIED);
+      return REPLY_FORGOTTEN;
+    }
+    this.#executingSlot = slot;
+    const reply = this.#execute(cursor.bucketId, definition, cursor.args, false);
+    session?.remember(sequence, slot, reply);
+    return reply;
+  }
+
+  /** Does a snapshot of this slot reflect the present entry already? */
+  #isReflected(slot: number): boolean {
+    return this.#reflects.size > 0 && this.#index <= (this.#reflects.get(slot) ?? 0);
+  }
+
+  #execute(
+    bucketId: number,
+    definition: CommandDefinition,
+    args: readonly Buffer[],
+    reading: boolean,
+  ): Reply {
+    const wrongArity = checkArity(definition, args.length);
+    if (wrongArity !== undefined) return wrongArity;
+    const open = this.#open.get(bucketId);
+    if (open === undefined) {
+      // Control commands run before their bucket is open; all others need it.
+      if (definition.internal !== true || definition.scope !== 'all-groups') return unknownBucket(bucketId);
+      this.#closedContext.nowMs = this.#logTimeMs;
+      return definition.execute(this.#closedContext, args);
+    }
+    open.keyspace.prepare(this.#version, this.#logTimeMs, this.#logTimeMs, reading);
+    open.context.nowMs = this.#logTimeMs;
+    open.context.seed = this.#version;
+    return definition.execute(open.context, args);
+  }
+
+  /** Another bucket than the command's own, made ready for the present command. */
+  #prepared(bucketId: number): OpenBucket | undefined {
+    const open = this.#open.get(bucketId);
+    open?.keyspace.prepare(this.#version, this.#logTimeMs, this.#logTimeMs, false);
+    return open;
+  }
+
+  #executeNested(bucketId: number, commandId: number, args: readonly Buffer[]): Reply {
+    const definition = commandById(commandId);
+    if (definition === undefined || definition.scope !== 'keys' || definition.name === 'quoin.exec')
+      return NOT_IN_TRANSACTION;
+    const wrongArity = checkArity(definition, args.length);
+    if (wrongArity !== undefined) return wrongArity;
+    const last = definition.lastKey < 0 ? args.length + 1 + definition.lastKey : definition.lastKey;
+    for (
+      let position = definition.firstKey;
+      position > 0 && position <= last;
+      position += definition.keyStep
+    ) {
+      const key = args[position - 1];
+      if (key !== undefined && slotOf(key) !== this.#executingSlot) return NOT_IN_ONE_SLOT;
+    }
+    return this.#execute(bucketId, definition, args, false);
+  }
+
+  // Reading
+
+  read(
+    definition: CommandDefinition,
+    bucketId: number,
+    args: readonly Buffer[],
+    nowMs: number,
+  ): Reply | typeof CLOCK_BEHIND {
+    invariant(!definition.isWrite, 'a write goes through the log');
+    const wrongArity = checkArity(definition, args.length);
+    if (wrongArity !== undefined) return wrongArity;
+    const open = this.#open.get(bucketId);
+    if (open === undefined) return unknownBucket(bucketId);
+    const { keyspace, context } = open;
+    // What has expired by the log has expired, whatever this leader's clock says.
+    const effectiveMs = Math.max(nowMs, this.#logTimeMs);
+    keyspace.prepare(this.#version, effectiveMs, this.#logTimeMs, true);
+    context.nowMs = effectiveMs;
+    this.#readSeed = (this.#readSeed + 1) | 0;
+    context.seed = this.#readSeed;
+    const reply = definition.execute(context, args);
+    return keyspace.clockBehind ? CLOCK_BEHIND : reply;
+  }
+
+  findExpired(
+    fromToken: number,
+    maxKeys: number,
+    nowMs: number,
+    found: (bucketId: number, key: Buffer, version: number) => void,
+  ): number {
+    // All buckets walk the same stretch of the ring: each may shorten it for those that follow, and the cursor is where the
+    // shortest ended. What was found beyond is found again, which does no harm.
+    const buckets = Math.max(1, this.#open.size);
+    const budget = Math.max(1, Math.floor(maxKeys / buckets));
+    let next = TOKEN_END;
+    for (const { keyspace } of this.#open.values())
+      next = keyspace.findExpired(fromToken, next, budget, nowMs, found);
+    return next >= TOKEN_END ? 0 : this.#slots.nextToken(next) % TOKEN_END;
+  }
+
+  // Buckets
+
+  #contextOf(keyspace: ExecutionContext['keyspace'], bucketId: number): Context {
+    return { keyspace, bucketId, control: this.#control, nowMs: 0, seed: 0 };
+  }
+
+  #newKeySpace(bucket: BucketDescription): BucketKeySpace {
+    const engine = this.#engines.open(bucket);
+    return new BucketKeySpace(bucket, engine, this.#slots, (slot) => this.#isReflected(slot));
+  }
+
+  #openBucket(bucket: BucketDescription): void {
+    this.#buckets.set(bucket.id, bucket);
+    const open = this.#open.get(bucket.id);
+    if (open !== undefined) {
+      open.keyspace.bucket = bucket;
+      return;
+    }
+    const keyspace = this.#newKeySpace(bucket);
+    this.#open.set(bucket.id, { keyspace, context: this.#contextOf(keyspace, bucket.id) });
+  }
+
+  /** A bucket begins empty, but for slots that came with a snapshot taken after it was opened. */
+  #openBucketFromLog(bucket: BucketDescription): void {
+    const isNew = !this.#open.has(bucket.id);
+    this.#openBucket(bucket);
+    this.#installed.delete(bucket.id);
+    if (isNew) this.#open.get(bucket.id)?.keyspace.clear();
+  }
+
+  #dropBucket(bucketId: number): boolean {
+    const open = this.#open.get(bucketId);
+    if (open === undefined) return false;
+    // Other groups of this node share the engine, so only this group's slots go.
+    open.keyspace.clear();
+    this.#open.delete(bucketId);
+    this.#buckets.delete(bucketId);
+    return true;
+  }
+
+  // Snapshots
+
+  encodeHead(): Buffer {
+    const writer = new ByteWriter(1024);
+    writer.u8(HEAD_FORMAT);
+    writer.varint(this.#logTimeMs);
+    const buckets = [...this.#buckets.values()].sort((left, right) => left.id - right.id);
+    writer.varint(buckets.length);
+    for (const bucket of buckets) writeBucket(writer, bucket);
+    const reflects = [...this.#reflects].sort((left, right) => left[0] - right[0]);
+    writer.varint(reflects.length);
+    for (const [slot, index] of reflects) {
+      writer.u16(slot);
+      writer.varint(index);
+    }
+    this.#sessions.write(writer);
+    return writer.take();
+  }
+
+  restoreHead(bytes: Buffer): void {
+    const reader = new ByteReader(bytes);
+    const format = reader.u8();
+    if (format !== HEAD_FORMAT) throw new DecodeError(`head format ${format} is not known`);
+    this.#logTimeMs = reader.varint();
+    this.#buckets.clear();
+    this.#open.clear();
+    this.#installed.clear();
+    for (let left = reader.varint(); left > 0; left--) this.#openBucket(readBucket(reader));
+    if (this.#isEmptied) for (const { keyspace } of this.#open.values()) keyspace.clear();
+    this.#isEmptied = false;
+    this.#reflects.clear();
+    this.#reflectsUpTo = 0;
+    this.#index = 0;
+    for (let left = reader.varint(); left > 0; left--) this.setSlotReflects(reader.u16(), reader.varint());
+    this.#sessions.read(reader);
+    reader.end();
+  }
+
+  scanSlot(
+    slot: number,
+    visitor: (bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number) => void,
+  ): void {
+    for (const [bucketId, { keyspace }] of this.#open)
+      keyspace.scanSlot(slot, (key, record) =>
+        visitor(bucketId, key, record.value, record.version, record.expiresAtMs),
+      );
+  }
+
+  installRecord(bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): void {
+    const engine = this.#open.get(bucketId)?.keyspace.engine ?? this.#installed.get(bucketId)?.engine;
+    invariant(engine !== undefined, 'a snapshot names its buckets before their records');
+    engine.put(tokenOf(key), key, value, version, expiresAtMs);
+  }
+
+  /** The buckets that have keys in the slot go along: the log may have opened them after the head was taken. */
+  encodeSlotSessions(slot: number): Buffer {
+    const writer = new ByteWriter(256);
+    const buckets: BucketDescription[] = [];
+    for (const { keyspace } of this.#open.values())
+      if (keyspace.keyCountInSlot(slot) > 0) buckets.push(keyspace.bucket);
+    writer.varint(buckets.length);
+    for (const bucket of buckets) writeBucket(writer, bucket);
+    this.#sessions.writeSlot(writer, slot);
+    return writer.take();
+  }
+
+  installSlotSessions(bytes: Buffer): void {
+    const reader = new ByteReader(bytes);
+    for (let left = reader.varint(); left > 0; left--) {
+      const bucket = readBucket(reader);
+      if (this.#open.has(bucket.id) || this.#installed.has(bucket.id)) continue;
+      const keyspace = this.#newKeySpace(bucket);
+      keyspace.clear();
+      this.#installed.set(bucket.id, keyspace);
+    }
+    this.#sessions.readSlot(reader);
+  }
+
+  setSlotReflects(slot: number, index: number): void {
+    this.#reflects.set(slot, index);
+    this.#reflectsUpTo = Math.max(this.#reflectsUpTo, index);
+  }
+
+  reset(): void {
+    this.#reflects.clear();
+    this.#reflectsUpTo = 0;
+    for (const bucketId of [...this.#open.keys()]) this.#dropBucket(bucketId);
+    for (const keyspace of this.#installed.values()) keyspace.clear();
+    this.#installed.clear();
+    this.#sessions.clear();
+    this.#isEmptied = true;
+    this.#logTimeMs = 0;
+    this.#index = 0;
+    this.#version = 0;
+  }
+
+  digestOfSlot(slot: number): number {
+    let digest = 0;
+    for (const [bucketId, { keyspace }] of this.#open) {
+      const part = keyspace.engine.digestOfSlot(slot);
+      if (part !== 0) digest ^= mix32(part + Math.imul(bucketId + 1, 0x9e3779b1));
+    }
+    return digest >>> 0;
+  }
+}
