@@ -17,7 +17,8 @@ import type {
   NodeServer,
   Request,
 } from '../../src/server/types.js';
-import type { KeySpace } from '../../src/store/command.js';
+import type { ExecutionContext, GroupControl, KeySpace } from '../../src/store/command.js';
+import { commandById } from '../../src/store/registry.js';
 import { ErrorReply, type Reply } from '../../src/store/reply.js';
 import type { BucketDescription } from '../../src/store/types.js';
 
@@ -111,7 +112,8 @@ export class FakeStore {
   buckets: BucketDescription[] = [];
   version = 0;
   epoch = 1;
-  #nextBucketId = 0;
+  nextBucketId = 0;
+  #seed = 0;
   /** The store's wall clock; a test may replace it. */
   nowMs: () => number = () => Date.now();
 
@@ -123,7 +125,7 @@ export class FakeStore {
     if (this.buckets.some((bucket) => bucket.name === specification.name)) {
       throw new QuoinError('BUCKET_EXISTS', `bucket '${specification.name}' exists`);
     }
-    const bucket = { id: this.#nextBucketId++, ...specification };
+    const bucket = { id: this.nextBucketId++, ...specification };
     this.buckets = [...this.buckets, bucket];
     this.keyspaces.set(bucket.id, new MapKeySpace(this, bucket));
     this.epoch++;
@@ -158,9 +160,35 @@ export class FakeStore {
     if (keyspace === undefined)
       return ErrorReply.of('UNKNOWN_BUCKET', `no such bucket '${request.bucket.name}'`);
     if (definition.isWrite) this.version++;
-    const reply = definition.execute({ keyspace, nowMs: this.nowMs() }, args);
+    const reply = definition.execute(this.#context(request.bucket.id, keyspace), args);
     return definition.merge === undefined ? reply : definition.merge([reply], args);
   }
+
+  #context(bucketId: number, keyspace: KeySpace): ExecutionContext {
+    return { keyspace, nowMs: this.nowMs(), bucketId, seed: this.#seed++, control: this.#control };
+  }
+
+  /** What the state machine of a group offers to internal commands. */
+  readonly #control: GroupControl = {
+    openBucket: () => undefined,
+    dropBucket: (bucketId) => this.keyspaces.delete(bucketId),
+    isBucketOpen: (bucketId) => this.keyspaces.has(bucketId),
+    clearAllBuckets: () => {
+      for (const keyspace of this.keyspaces.values()) keyspace.clear();
+    },
+    removeExpired: () => false,
+    versionOf: (bucketId, key) => {
+      const keyspace = this.keyspaces.get(bucketId);
+      return keyspace === undefined ? undefined : (keyspace.get(key)?.version ?? 0);
+    },
+    execute: (bucketId, commandId, args) => {
+      const keyspace = this.keyspaces.get(bucketId);
+      const definition = commandById(commandId);
+      if (keyspace === undefined || definition === undefined)
+        return ErrorReply.of('INTERNAL', `no bucket ${bucketId} or command ${commandId}`);
+      return definition.execute(this.#context(bucketId, keyspace), args);
+    },
+  };
 }
 
 export interface FakeNodeOptions {
@@ -233,7 +261,7 @@ export class FakeNode implements NodeServer {
 
   map(): ClusterMap | undefined {
     if (this.phase.phase === 'starting') return undefined;
-    const { epoch, buckets } = this.store;
+    const { epoch, buckets, nextBucketId } = this.store;
     const known = this.#map;
     if (
       known === undefined ||
@@ -250,6 +278,7 @@ export class FakeNode implements NodeServer {
         groups: this.groups,
         slotOwners: this.slotOwners,
         buckets,
+        nextBucketId,
       };
     }
     return this.#map;
