@@ -366,34 +366,28 @@ class StateMachine implements GroupStateMachine {
       );
   }
 
+  installBucket(bucket: BucketDescription): void {
+    if (this.#open.has(bucket.id) || this.#installed.has(bucket.id)) return;
+    const keyspace = this.#newKeySpace(bucket);
+    // What an earlier, broken off snapshot left there.
+    keyspace.clear();
+    this.#installed.set(bucket.id, keyspace);
+  }
+
   installRecord(bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): void {
     const engine = this.#open.get(bucketId)?.keyspace.engine ?? this.#installed.get(bucketId)?.engine;
     invariant(engine !== undefined, 'a snapshot names its buckets before their records');
     engine.put(tokenOf(key), key, value, version, expiresAtMs);
   }
 
-  /** The buckets that have keys in the slot go along: the log may have opened them after the head was taken. */
   encodeSlotSessions(slot: number): Buffer {
     const writer = new ByteWriter(256);
-    const buckets: BucketDescription[] = [];
-    for (const { keyspace } of this.#open.values())
-      if (keyspace.keyCountInSlot(slot) > 0) buckets.push(keyspace.bucket);
-    writer.varint(buckets.length);
-    for (const bucket of buckets) writeBucket(writer, bucket);
     this.#sessions.writeSlot(writer, slot);
     return writer.take();
   }
 
   installSlotSessions(bytes: Buffer): void {
-    const reader = new ByteReader(bytes);
-    for (let left = reader.varint(); left > 0; left--) {
-      const bucket = readBucket(reader);
-      if (this.#open.has(bucket.id) || this.#installed.has(bucket.id)) continue;
-      const keyspace = this.#newKeySpace(bucket);
-      keyspace.clear();
-      this.#installed.set(bucket.id, keyspace);
-    }
-    this.#sessions.readSlot(reader);
+    this.#sessions.readSlot(new ByteReader(bytes));
   }
 
   setSlotReflects(slot: number, index: number): void {

@@ -81,6 +81,11 @@ export interface GroupStateMachine {
     slot: number,
     visitor: (bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number) => void,
   ): void;
+  /**
+   * A bucket of which a snapshot has records; the log may open it only after the head was taken. Commands do not see it
+   * before the log does.
+   */
+  installBucket(bucket: BucketDescription): void;
   /** Puts one record of a snapshot. */
   installRecord(bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): void;
   /** Commands on this slot are skipped up to `index`: a snapshot already reflects them. */
