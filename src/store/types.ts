@@ -90,6 +90,9 @@ export interface GroupStateMachine {
   installRecord(bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): void;
   /** Commands on this slot are skipped up to `index`: a snapshot already reflects them. */
   setSlotReflects(slot: number, index: number): void;
+  /** What sessions remember of commands on this slot, for a snapshot of the slot. */
+  encodeSlotSessions(slot: number): Buffer;
+  installSlotSessions(bytes: Buffer): void;
   /** Drops all keys of the group's slots, its buckets and sessions. */
   reset(): void;
   /** Digest over a slot of all buckets, to compare replicas that have applied the same index. */
