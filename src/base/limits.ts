@@ -82,6 +82,8 @@ export const LIMITS = {
   maxListedBytes: 8 * MIB,
   /** Operations in one list posted to the HTTP door: they become one command of the log. */
   maxPostedOperations: 10_000,
+  /** Entries kept behind a checkpoint, so that a follower that was away for a moment needs no snapshot. */
+  retainedLogEntries: 2000,
   /** How long a request may wait for a leader and an answer before it fails. */
   requestTimeoutMs: 10_000,
 } as const;

@@ -11,6 +11,7 @@
  */
 import { ByteReader } from '../base/bytes.js';
 import { invariant } from '../base/errors.js';
+import { LIMITS } from '../base/limits.js';
 import type { Env } from '../env/env.js';
 import type { GroupLog, WriteAheadLog } from '../log/types.js';
 import { decodeRaftMessage, encodeRaftMessage } from '../protocol/raft/codec.js';
@@ -63,8 +64,6 @@ export interface ReplicaStart {
   readonly stateMissing: boolean;
 }
 
-/** Entries kept behind a checkpoint, so that a follower that was away for a moment needs no snapshot. */
-const RETAINED_ENTRIES = 2000;
 /** How often a leader that is not the first choice looks whether the first choice could take over. */
 const PREFERENCE_INTERVAL_MS = 2000;
 
@@ -244,7 +243,7 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
   checkpointed(note: GroupNote): number {
     if (note.stateMissing) return 0;
     this.#durableIndex = Math.max(this.#durableIndex, note.appliedIndex);
-    return Math.min(this.#durableIndex - RETAINED_ENTRIES, this.#snapshots.compactableIndex);
+    return Math.min(this.#durableIndex - LIMITS.retainedLogEntries, this.#snapshots.compactableIndex);
   }
 
   gather(nowMs: number): void {
