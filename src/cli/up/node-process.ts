@@ -1,0 +1,97 @@
+/**
+ * One node of `quoin up` as a child process. It runs in a process group of its own, so that Ctrl-C reaches only the parent,
+ * which then stops its nodes in order; a channel tells it when the parent is gone, so that no node is left behind.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { formatTable } from '../table.js';
+import type { NodeLayout } from './layout.js';
+
+/** A log larger than this is set aside when its node starts; one earlier log is kept. */
+const MAX_LOG_BYTES = 16 * 1024 * 1024;
+const TAIL_BYTES = 4096;
+
+export interface NodeExit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** The command line's own entry: what was built, or the source under a loader in development. */
+function entryPath(): string {
+  const built = fileURLToPath(new URL('../main.js', import.meta.url));
+  return existsSync(built) ? built : built.replace(/\.js$/, '.ts');
+}
+
+export class NodeProcess {
+  readonly layout: NodeLayout;
+  readonly exited: Promise<NodeExit>;
+  readonly #child: ChildProcess;
+  #exit: NodeExit | undefined;
+
+  constructor(layout: NodeLayout, overrides: readonly string[]) {
+    this.layout = layout;
+    if (existsSync(layout.logPath) && statSync(layout.logPath).size > MAX_LOG_BYTES)
+      renameSync(layout.logPath, `${layout.logPath}.1`);
+    const log = openSync(layout.logPath, 'a');
+    const words = ['start', '--config', layout.configurationPath];
+    if (overrides.length > 0) words.push('--set', ...overrides);
+    try {
+      this.#child = spawn(process.execPath, [...process.execArgv, entryPath(), ...words], {
+        detached: true,
+        stdio: ['ignore', log, log, 'ipc'],
+      });
+    } finally {
+      closeSync(log);
+    }
+    this.exited = new Promise((resolve) => {
+      const ended = (exit: NodeExit): void => {
+        this.#exit ??= exit;
+        resolve(this.#exit);
+      };
+      this.#child.once('exit', (code, signal) => ended({ code, signal }));
+      // Without a process there is no exit either.
+      this.#child.once('error', () => {
+        if (this.#child.pid === undefined) ended({ code: 1, signal: null });
+      });
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  get exit(): NodeExit | undefined {
+    return this.#exit;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    if (this.#exit === undefined) this.#child.kill(signal);
+  }
+
+  /** The last line that the node wrote, which says why it ended. */
+  lastWords(): string {
+    try {
+      const bytes = readFileSync(this.layout.logPath);
+      const lines = bytes
+        .subarray(Math.max(0, bytes.length - TAIL_BYTES))
+        .toString('utf8')
+        .trim()
+        .split('\n');
+      return lines.findLast((line) => line.startsWith('quoin: ')) ?? lines.at(-1) ?? '';
+    } catch {
+      return '';
+    }
+  }
+}
+
+export function describeExit(exit: NodeExit): string {
+  return exit.signal === null ? `exit code ${exit.code}` : exit.signal;
+}
+
+export function describeNodes(nodes: readonly NodeLayout[]): string {
+  return formatTable(
+    ['node', 'Redis clients', 'HTTP', 'peers'],
+    nodes.map(({ id, resp, http, grpc }) => [id, resp, http, grpc]),
+  );
+}
