@@ -5,7 +5,7 @@ import type { Env } from '../src/env/env.js';
 import { MachineClock, SimulatedClock } from './clock.js';
 import { type DiskFaults, SimulatedDisk } from './disk.js';
 import type { CrashMode } from './inode.js';
-import type { SimulatedFabric } from './network.js';
+import { addressOfNode, type SimulatedFabric } from './network.js';
 import type { SeededRandom } from './random.js';
 import { type Scheduler, SimulatedProcess } from './scheduler.js';
 
@@ -38,6 +38,11 @@ export class SimulatedMachine {
     this.#random = options.random.fork(`machine-${options.node}`);
     this.disk = new SimulatedDisk(options.scheduler, this.#random.fork('disk'), options.diskFaults);
     this.clock = new MachineClock(options.clockSkewMs, options.clockRate, this.#random.integer(1e9));
+  }
+
+  /** Where its peers find it. */
+  get address(): string {
+    return addressOfNode(this.node);
   }
 
   /** The process that runs now, if any. */

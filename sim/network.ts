@@ -130,7 +130,7 @@ class NetworkView implements Network {
       address,
       close: () => {
         if (bindings.get(address) === binding) bindings.delete(address);
-        for (const connection of [...binding.links]) connection.accepted.close();
+        for (const connection of [...binding.links]) connection.closeByListener();
         return Promise.resolve();
       },
     });
@@ -272,6 +272,12 @@ class Endpoint implements Link {
     this.events?.onFrame(Buffer.from(frame));
   }
 
+  /** Its own side has closed it: nothing more is told to it. */
+  dispose(): void {
+    this.closed = true;
+    this.#timer?.cancel();
+  }
+
   /** What was sent before the other side closed, or died, still arrives; then the link ends. */
   endAfterFrames(reason: LinkCloseReason): void {
     const { fabric } = this.connection;
@@ -283,8 +289,7 @@ class Endpoint implements Link {
   /** Tells the owner, in an event of its own, that the link has ended. */
   end(reason: LinkCloseReason, delayMs: number): void {
     if (this.closed) return;
-    this.closed = true;
-    this.#timer?.cancel();
+    this.dispose();
     this.connection.fabric.scheduler.schedule(delayMs, this.process, () => this.events?.onClose(reason));
   }
 }
@@ -370,9 +375,15 @@ export class Connection {
   /** One side closes; the other hears of it once the way is free, or by its keepalive. */
   closeFrom(side: Endpoint, reason: LinkCloseReason): void {
     this.#finish();
-    const other = side.peer;
-    side.end(reason, 0);
-    other.endAfterFrames(reason);
+    side.dispose();
+    side.peer.endAfterFrames(reason);
+  }
+
+  /** The accepting side's listener closes: both owners are told. */
+  closeByListener(): void {
+    this.#finish();
+    this.accepted.end('closed', 0);
+    this.dialled.endAfterFrames('closed');
   }
 
   reset(): void {

@@ -1,0 +1,370 @@
+/**
+ * One run of the simulator under one seed, in phases:
+ *
+ * 1. form: the nodes find each other and serve, without faults;
+ * 2. safety: clients work while the nemesis does its worst;
+ * 3. liveness: faults end, all nodes or all but one come back, and every group must take a write at every node soon;
+ * 4. calm: clients go on until the steps are used up;
+ * 5. verification: clients end, every key is read once more, replicas are compared, histories are checked.
+ *
+ * Steps are events executed in phases 1 to 4.
+ */
+import { SLOT_COUNT, slotOf } from '../src/base/slots.js';
+import { Checkers } from './checkers/checkers.js';
+import { requireEqualDigests } from './checkers/replica-digests.js';
+import { SimulationViolation } from './checkers/violation.js';
+import { SimulatedClient } from './client.js';
+import { type ClusterNode, SimulatedCluster } from './cluster.js';
+import { changeLimits } from './limits.js';
+import { Nemesis } from './nemesis.js';
+import { CALM_NETWORK, SimulatedFabric } from './network.js';
+import { observeReplicas } from './observe.js';
+import { undoAll } from './patch.js';
+import { SeededRandom } from './random.js';
+import { Scheduler } from './scheduler.js';
+import { describeSwarm, drawSwarm, type Swarm } from './swarm.js';
+import { Trace } from './trace.js';
+import { BucketWorkload } from './workloads/buckets.js';
+import { CounterWorkload } from './workloads/counters.js';
+import { ExpiryWorkload } from './workloads/expiry.js';
+import { RegisterWorkload } from './workloads/registers.js';
+import { TransferWorkload } from './workloads/transfers.js';
+import type { FinalRead, Workload } from './workloads/workload.js';
+import { WriteOnceWorkload } from './workloads/write-once.js';
+
+export interface RunOptions {
+  readonly seed: string;
+  readonly steps: number;
+  readonly nodes: number;
+}
+
+export interface RunResult {
+  readonly ok: boolean;
+  readonly seed: string;
+  readonly steps: number;
+  readonly verificationSteps: number;
+  /** Virtual time. */
+  readonly simulatedMs: number;
+  readonly trace: string;
+  readonly operations: number;
+  readonly swarm: Record<string, number | string | boolean>;
+  readonly faults: Record<string, number>;
+  readonly violation: { readonly checker: string; readonly message: string } | undefined;
+}
+
+/** Part of the steps that the safety phase may use. */
+const SAFETY_SHARE = 0.75;
+const FORM_WITHIN_MS = 60_000;
+/** After healing every group takes a write at every node within so many election time-outs, and this much besides. */
+const LIVENESS_ELECTION_TIMEOUTS = 20;
+const LIVENESS_EXTRA_MS = 20_000;
+const QUIET_WITHIN_MS = 60_000;
+const FINAL_READ_TRIES = 50;
+const FINAL_READERS = 16;
+
+export async function runSimulation(options: RunOptions): Promise<RunResult> {
+  return new Run(options).run();
+}
+
+class Run {
+  readonly #options: RunOptions;
+  readonly #random: SeededRandom;
+  readonly #swarm: Swarm;
+  readonly #trace = new Trace();
+  readonly #scheduler = new Scheduler(this.#trace);
+  readonly #fabric: SimulatedFabric;
+  readonly #checkers = new Checkers();
+  readonly #cluster: SimulatedCluster;
+  readonly #nemesis: Nemesis;
+  readonly #workloads: readonly { readonly workload: Workload; readonly clients: number }[];
+  #clientsBusy = 0;
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+    this.#random = new SeededRandom(`quoin/${options.nodes}/${options.seed}`);
+    this.#swarm = drawSwarm(this.#random.fork('swarm'));
+    const swarm = this.#swarm;
+    this.#fabric = new SimulatedFabric(this.#scheduler, this.#random.fork('network'), options.nodes);
+    this.#cluster = new SimulatedCluster({
+      nodes: options.nodes,
+      scheduler: this.#scheduler,
+      fabric: this.#fabric,
+      random: this.#random,
+      swarm,
+      checkers: this.#checkers,
+    });
+    this.#nemesis = new Nemesis(this.#cluster, swarm, this.#random.fork('nemesis'));
+    const jumpMs = swarm.clockJumpEveryMs > 0 ? swarm.clockJumpMaxMs : 0;
+    const differenceMs = 2 * (swarm.clockSkewMaxMs + jumpMs);
+    this.#workloads = [
+      { workload: new RegisterWorkload(this.#random.fork('registers')), clients: swarm.registerClients },
+      { workload: new CounterWorkload(), clients: swarm.counterClients },
+      { workload: new WriteOnceWorkload(), clients: swarm.writeOnceClients },
+      { workload: new TransferWorkload(), clients: swarm.transferClients },
+      { workload: new ExpiryWorkload(2 * differenceMs, swarm.clockDriftMax), clients: swarm.expiryClients },
+      { workload: new BucketWorkload(this.#cluster), clients: swarm.bucketClients },
+    ];
+  }
+
+  async run(): Promise<RunResult> {
+    const restore = undoAll([
+      changeLimits(this.#swarm.limits),
+      observeReplicas(this.#checkers, (node, group, error) =>
+        this.#cluster.replicaFailed(node, group, error),
+      ),
+    ]);
+    let steps = 0;
+    try {
+      await this.#form();
+      await this.#safety();
+      await this.#liveness();
+      await this.#until(() => this.#scheduler.steps >= this.#options.steps);
+      steps = this.#scheduler.steps;
+      await this.#verify();
+    } catch (error) {
+      this.#cluster.report(error);
+    } finally {
+      restore();
+    }
+    if (steps === 0) steps = this.#scheduler.steps;
+    return this.#result(steps);
+  }
+
+  /** Executes events until a condition holds; false when virtual time has passed the deadline first. */
+  async #until(condition: () => boolean, withinMs = Number.POSITIVE_INFINITY): Promise<boolean> {
+    const deadlineMs = this.#scheduler.nowMs + withinMs;
+    while (!condition()) {
+      if (this.#scheduler.nowMs > deadlineMs) return false;
+      if (!this.#scheduler.step()) throw new SimulationViolation('simulator', 'nothing is left to happen');
+      // What the event resolved goes on before the next event, as between two turns of a real event loop.
+      await undefined;
+      if (this.#cluster.violation !== undefined) throw this.#cluster.violation;
+    }
+    return true;
+  }
+
+  async #form(): Promise<void> {
+    for (const node of this.#cluster.nodes) this.#cluster.startLater(node, this.#random.float() * 200);
+    const formed = await this.#until(
+      () => this.#cluster.nodes.every((node) => node.server?.ready() === true),
+      FORM_WITHIN_MS,
+    );
+    if (!formed) throw new SimulationViolation('liveness', `no cluster has formed: ${this.#describeNodes()}`);
+  }
+
+  async #safety(): Promise<void> {
+    this.#startClients();
+    this.#fabric.faults = this.#swarm.network;
+    this.#cluster.beginDiskFaults();
+    this.#nemesis.start();
+    const share = Math.floor(this.#options.steps * SAFETY_SHARE);
+    await this.#until(() => this.#scheduler.steps >= share);
+    this.#nemesis.stop();
+  }
+
+  async #liveness(): Promise<void> {
+    const { nodes } = this.#cluster;
+    this.#fabric.faults = CALM_NETWORK;
+    this.#fabric.healAll();
+    this.#cluster.endDiskFaults();
+    const dead =
+      this.#swarm.healOnlyMajority && nodes.length > 2 ? this.#random.fork('heal').pick(nodes) : undefined;
+    if (dead !== undefined) {
+      dead.retired = true;
+      this.#cluster.kill(dead, 'keep');
+    }
+    for (const node of nodes) if (node.state === 'down') this.#cluster.startLater(node, 100);
+    const withinMs = LIVENESS_EXTRA_MS + LIVENESS_ELECTION_TIMEOUTS * this.#swarm.electionTimeoutMs;
+    const healed = nodes.filter((node) => !node.retired);
+    const serving = await this.#until(() => healed.every((node) => node.server?.ready() === true), withinMs);
+    if (!serving)
+      throw new SimulationViolation('liveness', `healed nodes do not serve: ${this.#describeNodes()}`);
+    const waiting = new Set<string>();
+    for (const node of healed) for (const key of this.#keyOfEachGroup(node)) this.#probe(node, key, waiting);
+    const written = await this.#until(() => waiting.size === 0, withinMs);
+    if (!written)
+      throw new SimulationViolation(
+        'liveness',
+        `no write of ${[...waiting].join(', ')} in ${withinMs} ms: ${this.#describeNodes()}`,
+      );
+  }
+
+  /** A key for each group that owns slots. */
+  #keyOfEachGroup(node: ClusterNode): string[] {
+    const map = node.server?.map();
+    const keys = new Map<number, string>();
+    const wanted = (map?.groups.length ?? 1) - 1;
+    for (let i = 0; i < SLOT_COUNT && keys.size < wanted; i++) {
+      const key = `probe-${i}`;
+      const owner = map?.slotOwners[slotOf(Buffer.from(key))] ?? 0;
+      if (!keys.has(owner)) keys.set(owner, key);
+    }
+    return [...keys.values()];
+  }
+
+  #probe(node: ClusterNode, key: string, waiting: Set<string>): void {
+    const name = `${key} at ${node.id}`;
+    waiting.add(name);
+    const attempt = (): void =>
+      this.#cluster.attemptAt(
+        node,
+        {
+          command: 'set',
+          bucket: 'default',
+          args: [Buffer.from(key), Buffer.from(node.id)],
+          consistency: 'linearizable',
+          session: undefined,
+        },
+        (answer) => {
+          if (answer.kind === 'reply') waiting.delete(name);
+          else this.#cluster.later(100, attempt);
+        },
+      );
+    attempt();
+  }
+
+  #startClients(): void {
+    const thinkMs = this.#swarm.thinkMeanMs;
+    for (const { workload, clients } of this.#workloads) {
+      for (let i = 0; i < clients; i++) {
+        const id = `${workload.name}-${i}`;
+        const random = this.#random.fork(id);
+        const client = new SimulatedClient(id, random, this.#cluster, random.chance(0.4));
+        const next = (): void => {
+          if (this.#cluster.closing) return;
+          this.#clientsBusy++;
+          workload.operate(client, () => {
+            this.#clientsBusy--;
+            this.#cluster.later(random.exponential(thinkMs), next);
+          });
+        };
+        this.#cluster.later(random.exponential(thinkMs), next);
+      }
+    }
+  }
+
+  async #verify(): Promise<void> {
+    this.#cluster.closing = true;
+    if (!(await this.#until(() => this.#clientsBusy === 0, QUIET_WITHIN_MS)))
+      throw new SimulationViolation('liveness', `${this.#clientsBusy} operations have not ended`);
+    await this.#readAll();
+    if (!(await this.#until(() => this.#quiet(), QUIET_WITHIN_MS)))
+      throw new SimulationViolation('liveness', `replicas do not catch up: ${this.#describeNodes()}`);
+    this.#compareDigests();
+    for (const { workload } of this.#workloads) workload.check();
+  }
+
+  async #readAll(): Promise<void> {
+    const reads = this.#workloads.flatMap(({ workload }) => workload.finalReads());
+    let next = 0;
+    let readers = 0;
+    const readNext = (client: SimulatedClient): void => {
+      const read = reads[next++];
+      if (read === undefined) {
+        readers--;
+        return;
+      }
+      this.#readUntilAnswered(client, read, FINAL_READ_TRIES, () => readNext(client));
+    };
+    for (let i = 0; i < Math.min(FINAL_READERS, reads.length); i++) {
+      readers++;
+      readNext(new SimulatedClient(`reader-${i}`, this.#random.fork(`reader-${i}`), this.#cluster, false));
+    }
+    await this.#until(() => readers === 0);
+  }
+
+  #readUntilAnswered(client: SimulatedClient, read: FinalRead, tries: number, done: () => void): void {
+    read(client, (answered) => {
+      if (answered) return done();
+      if (tries === 0) throw new SimulationViolation('liveness', 'a final read gets no answer');
+      client.later(100, () => this.#readUntilAnswered(client, read, tries - 1, done));
+    });
+  }
+
+  /** True when all live replicas of each group have applied the same entries, and all there are. */
+  #quiet(): boolean {
+    const applied = new Map<number, number>();
+    for (const node of this.#cluster.running()) {
+      for (const { group, local } of node.server?.groupStatus() ?? []) {
+        if (local === undefined) continue;
+        if (local.appliedIndex !== local.lastIndex) return false;
+        const other = applied.get(group);
+        if (other === undefined) applied.set(group, local.appliedIndex);
+        else if (other !== local.appliedIndex) return false;
+      }
+    }
+    return true;
+  }
+
+  #compareDigests(): void {
+    const running = this.#cluster.running();
+    const map = running[0]?.server?.map();
+    if (map === undefined) throw new SimulationViolation('liveness', 'no node has a cluster map');
+    const members = new Map(
+      map.groups.map(({ id, members }) => [
+        id,
+        running.flatMap((node) =>
+          members.includes(node.id) && node.server !== undefined ? [node.server] : [],
+        ),
+      ]),
+    );
+    for (let slot = 0; slot < SLOT_COUNT; slot++)
+      this.#trace.add(requireEqualDigests(slot, members.get(map.slotOwners[slot] ?? 0) ?? []));
+  }
+
+  #describeNodes(): string {
+    return this.#cluster.nodes
+      .map(({ id, state, server, retired }) => {
+        const groups = (server?.groupStatus() ?? [])
+          .map(({ group, leader, local }) =>
+            local === undefined
+              ? `${group}: leader ${leader ?? '?'}`
+              : `${group}: ${local.role} t${local.term} c${local.commitIndex} a${local.appliedIndex} l${local.lastIndex} leader ${leader ?? '?'}`,
+          )
+          .join('; ');
+        const phase = server?.state();
+        return `${id} ${retired ? 'retired' : state} ${phase?.phase ?? ''} ${phase?.reason ?? ''} {${groups}}`;
+      })
+      .join(' | ');
+  }
+
+  #result(steps: number): RunResult {
+    const { violation } = this.#cluster;
+    const disks = { syncs: 0, syncFailures: 0, tornCrashes: 0, bitFlips: 0 };
+    for (const { machine } of this.#cluster.nodes) {
+      const { counters } = machine.disk;
+      disks.syncs += counters.syncs;
+      disks.syncFailures += counters.syncFailures;
+      disks.tornCrashes += counters.tornCrashes;
+      disks.bitFlips += counters.bitFlips;
+    }
+    return {
+      ok: violation === undefined,
+      seed: this.#options.seed,
+      steps,
+      verificationSteps: this.#scheduler.steps - steps,
+      simulatedMs: Math.round(this.#scheduler.nowMs),
+      trace: this.#trace.digest(),
+      operations: this.#workloads.reduce((sum, { workload }) => sum + workload.operations, 0),
+      swarm: describeSwarm(this.#swarm),
+      faults: {
+        ...this.#nemesis.counters,
+        ...this.#fabric.counters,
+        ...disks,
+        ...this.#cluster.counters,
+        terms: this.#checkers.leaders.terms,
+        entries: this.#checkers.logs.entries,
+      },
+      violation:
+        violation === undefined
+          ? undefined
+          : {
+              checker: violation instanceof SimulationViolation ? violation.checker : violation.name,
+              message:
+                violation instanceof SimulationViolation
+                  ? violation.message
+                  : (violation.stack ?? violation.message),
+            },
+    };
+  }
+}

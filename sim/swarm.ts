@@ -1,0 +1,134 @@
+/**
+ * Swarm testing (Groce et al., 2012): each seed turns every fault on or off and draws its rate, so that seeds differ in
+ * kind and not only in luck. A run where everything fails at once finds less than many runs with a few faults each.
+ *
+ * Invariant: all that a run does follows from (seed, nodes, steps) through this file and the generators it seeds.
+ */
+import { LIMITS } from '../src/base/limits.js';
+import type { DiskFaults } from './disk.js';
+import type { LimitChanges } from './limits.js';
+import type { NetworkFaults } from './network.js';
+import type { SeededRandom } from './random.js';
+
+/** How often something happens to the cluster, in virtual milliseconds; 0: never. */
+export interface Swarm {
+  /** Limits that are smaller than in production. */
+  readonly limits: LimitChanges;
+  readonly network: NetworkFaults;
+  readonly disk: DiskFaults;
+  readonly electionTimeoutMs: number;
+  readonly heartbeatIntervalMs: number;
+  readonly checkpointIntervalMs: number;
+  readonly syncStrategy: 'auto' | 'blocking' | 'background';
+  readonly leaseReads: boolean;
+  readonly engine: 'memory' | 'lmdb';
+  readonly crashEveryMs: number;
+  readonly downMeanMs: number;
+  /** Probability that a crash hits all nodes at once. */
+  readonly massCrashRate: number;
+  /** Of crashes: the machine loses power and unsynced writes with it. */
+  readonly powerLossRate: number;
+  /** Of power losses: sectors survive one by one. */
+  readonly tornWriteRate: number;
+  readonly bitFlipRate: number;
+  readonly partitionEveryMs: number;
+  readonly partitionMeanMs: number;
+  readonly oneWayRate: number;
+  readonly pauseEveryMs: number;
+  readonly pauseMeanMs: number;
+  readonly clockSkewMaxMs: number;
+  readonly clockDriftMax: number;
+  readonly clockJumpEveryMs: number;
+  readonly clockJumpMaxMs: number;
+  readonly transferClients: number;
+  readonly registerClients: number;
+  readonly counterClients: number;
+  readonly writeOnceClients: number;
+  readonly expiryClients: number;
+  readonly bucketClients: number;
+  readonly thinkMeanMs: number;
+  /** One node stays dead when the rest is healed: a majority must do. */
+  readonly healOnlyMajority: boolean;
+}
+
+const KIB = 1024;
+
+export function drawSwarm(random: SeededRandom): Swarm {
+  /** Zero with probability 1 - `enabled`, else something in [low, high), small values as likely as large ones. */
+  const rate = (enabled: number, low: number, high: number): number =>
+    random.chance(enabled) ? low * (high / low) ** random.float() : 0;
+  const electionTimeoutMs = random.pick([150, 300, 600, 1000]);
+  const logSegmentBytes = random.pick([64 * KIB, 256 * KIB, LIMITS.logSegmentBytes]);
+  const small = (choices: readonly number[]): number => random.pick(choices);
+  return {
+    limits: {
+      logSegmentBytes,
+      logFillBytes: Math.min(LIMITS.logFillBytes, logSegmentBytes / 8),
+      logRelocationBytes: Math.min(LIMITS.logRelocationBytes, logSegmentBytes / 8),
+      retainedLogEntries: small([0, 20, LIMITS.retainedLogEntries]),
+      logCacheBytes: small([1 * KIB, 64 * KIB, LIMITS.logCacheBytes]),
+      maxFrameBytes: small([1 * KIB, LIMITS.maxFrameBytes]),
+      maxAppendBytes: small([1 * KIB, LIMITS.maxAppendBytes]),
+      maxInflightAppends: small([1, 4, LIMITS.maxInflightAppends]),
+    },
+    network: {
+      minimumLatencyMs: random.between(0.05, 1),
+      meanExtraLatencyMs: random.pick([0.1, 0.5, 2, 10]),
+      slowFrameRate: rate(0.4, 0.0005, 0.02),
+      slowFrameMs: random.pick([50, 300, 2000]),
+      resetRate: rate(0.3, 0.00005, 0.002),
+      dropRate: rate(0.35, 0.0005, 0.03),
+      duplicateRate: rate(0.35, 0.0005, 0.03),
+      reorderRate: rate(0.35, 0.0005, 0.05),
+    },
+    disk: {
+      syncFailureRate: rate(0.25, 0.00002, 0.0005),
+      syncMeanMs: random.pick([0.1, 0.4, 2, 8]),
+      slowSyncRate: rate(0.3, 0.001, 0.02),
+    },
+    electionTimeoutMs,
+    heartbeatIntervalMs: Math.floor(electionTimeoutMs / random.pick([5, 10])),
+    checkpointIntervalMs: random.pick([500, 2000, 10_000]),
+    syncStrategy: random.pick(['auto', 'blocking', 'background']),
+    leaseReads: random.chance(0.2),
+    engine: random.pick(['memory', 'lmdb']),
+    crashEveryMs: rate(0.8, 800, 10_000),
+    downMeanMs: random.pick([100, 1000, 4000]),
+    massCrashRate: rate(0.5, 0.02, 0.3),
+    powerLossRate: random.pick([0, 0.5, 1]),
+    tornWriteRate: random.pick([0, 0.5, 1]),
+    bitFlipRate: rate(0.2, 0.02, 0.2),
+    partitionEveryMs: rate(0.7, 1000, 10_000),
+    partitionMeanMs: random.pick([300, 1500, 6000]),
+    oneWayRate: random.pick([0, 0.3, 1]),
+    pauseEveryMs: rate(0.5, 1000, 10_000),
+    pauseMeanMs: random.pick([50, 400, 2500]),
+    clockSkewMaxMs: random.pick([0, 50, 2000]),
+    clockDriftMax: random.pick([0, 0.001, 0.04]),
+    clockJumpEveryMs: rate(0.3, 2000, 20_000),
+    clockJumpMaxMs: random.pick([100, 2000]),
+    transferClients: random.integer(3),
+    registerClients: 2 + random.integer(6),
+    counterClients: random.integer(4),
+    writeOnceClients: 1 + random.integer(2),
+    expiryClients: random.integer(2),
+    bucketClients: random.chance(0.3) ? 1 : 0,
+    thinkMeanMs: random.pick([1, 10, 50]),
+    healOnlyMajority: random.chance(0.4),
+  };
+}
+
+/** The rates that are on, flat, as printed with the result. */
+export function describeSwarm(swarm: Swarm): Record<string, number | string | boolean> {
+  const flat: Record<string, number | string | boolean> = {};
+  const add = (prefix: string, values: object): void => {
+    for (const [name, value] of Object.entries(values) as [string, unknown][]) {
+      if (typeof value === 'object' && value !== null) add(`${prefix}${name}.`, value);
+      else if (typeof value === 'number')
+        flat[prefix + name] = value === 0 ? 0 : Number(value.toPrecision(4));
+      else if (typeof value === 'string' || typeof value === 'boolean') flat[prefix + name] = value;
+    }
+  };
+  add('', swarm);
+  return flat;
+}
