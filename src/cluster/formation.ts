@@ -17,7 +17,9 @@ export function firstMap(options: {
   readonly replicas: number;
   readonly buckets: readonly BucketSpecification[];
 }): ClusterMap {
-  const nodes = [...options.nodes].sort((left, right) => (left.id < right.id ? -1 : left.id > right.id ? 1 : 0));
+  const nodes = [...options.nodes].sort((left, right) =>
+    left.id < right.id ? -1 : left.id > right.id ? 1 : 0,
+  );
   const storage = nodes.filter((node) => node.roles.includes('storage'));
   const groups = formGroups(storage, options.replicas);
   const weights = new Map(storage.map((node) => [node.id, node.weight]));
@@ -31,7 +33,10 @@ export function firstMap(options: {
     clusterId,
     nodes,
     groups: [{ id: 0, members: storage.slice(0, MAX_MAP_VOTERS).map((node) => node.id) }, ...groups],
-    slotOwners: groups.length === 0 ? new Uint16Array(SLOT_COUNT) : balancedSlots(groups, (node) => weights.get(node) ?? 1),
+    slotOwners:
+      groups.length === 0
+        ? new Uint16Array(SLOT_COUNT)
+        : balancedSlots(groups, (node) => weights.get(node) ?? 1),
     buckets: options.buckets.map((bucket, id): BucketDescription => ({ id, ...bucket })),
     nextBucketId: options.buckets.length,
   };

@@ -45,7 +45,10 @@ export function decodeMap(bytes: Buffer): ClusterMap {
     throw new QuoinError('CHECKPOINT_DAMAGED', 'the cluster map cannot be read', { cause: error });
   }
   if (encoded.format !== MAP_FORMAT) {
-    throw new QuoinError('LOG_TOO_NEW', `the cluster map has format ${String(encoded.format)}, this program knows ${MAP_FORMAT}`);
+    throw new QuoinError(
+      'LOG_TOO_NEW',
+      `the cluster map has format ${String(encoded.format)}, this program knows ${MAP_FORMAT}`,
+    );
   }
   const { format: _, slots, ...rest } = encoded;
   const slotOwners = new Uint16Array(SLOT_COUNT);

@@ -71,11 +71,17 @@ export class MapState {
   }
 
   encode(): Buffer {
-    return Buffer.from(JSON.stringify({ map: encodeMap(this.#map).toString('utf8'), answers: [...this.#answers] }), 'utf8');
+    return Buffer.from(
+      JSON.stringify({ map: encodeMap(this.#map).toString('utf8'), answers: [...this.#answers] }),
+      'utf8',
+    );
   }
 
   restore(bytes: Buffer): void {
-    const { map, answers } = JSON.parse(bytes.toString('utf8')) as { map: string; answers: [string, MapAnswer][] };
+    const { map, answers } = JSON.parse(bytes.toString('utf8')) as {
+      map: string;
+      answers: [string, MapAnswer][];
+    };
     this.#map = decodeMap(Buffer.from(map, 'utf8'));
     this.#answers.clear();
     for (const [requestId, answer] of answers) this.#answers.set(requestId, answer);
@@ -94,18 +100,28 @@ export class MapState {
 
   #create(bucket: BucketSpecification): MapAnswer {
     const { buckets, nextBucketId } = this.#map;
-    if (!BUCKET_NAME.test(bucket.name) || bucket.name.length > LIMITS.maxBucketNameBytes || /^[0-9]+$/.test(bucket.name)) {
+    if (
+      !BUCKET_NAME.test(bucket.name) ||
+      bucket.name.length > LIMITS.maxBucketNameBytes ||
+      /^[0-9]+$/.test(bucket.name)
+    ) {
       return refused(
         'WRONG_ARGUMENTS',
         `bucket name '${bucket.name.slice(0, LIMITS.maxBucketNameBytes)}' must be letters, digits, '.', '_' or '-', begin with a letter or digit, not be a number, and have at most ${LIMITS.maxBucketNameBytes} characters`,
       );
     }
-    if (buckets.some(({ name }) => name === bucket.name)) return refused('BUCKET_EXISTS', `bucket '${bucket.name}' exists`);
-    if (buckets.length >= LIMITS.maxBuckets) return refused('OVERLOADED', `there are ${LIMITS.maxBuckets} buckets already`);
+    if (buckets.some(({ name }) => name === bucket.name))
+      return refused('BUCKET_EXISTS', `bucket '${bucket.name}' exists`);
+    if (buckets.length >= LIMITS.maxBuckets)
+      return refused('OVERLOADED', `there are ${LIMITS.maxBuckets} buckets already`);
     if (bucket.replication !== 'raft') {
-      return refused('NOT_SUPPORTED', `replication '${bucket.replication}' is not in this version; it has 'raft'`);
+      return refused(
+        'NOT_SUPPORTED',
+        `replication '${bucket.replication}' is not in this version; it has 'raft'`,
+      );
     }
-    if (bucket.engine === 'level') return refused('NOT_SUPPORTED', "engine 'level' is not in this version; it has 'memory' and 'lmdb'");
+    if (bucket.engine === 'level')
+      return refused('NOT_SUPPORTED', "engine 'level' is not in this version; it has 'memory' and 'lmdb'");
     const created: BucketDescription = { id: nextBucketId, ...bucket };
     this.#replace({ buckets: [...buckets, created], nextBucketId: nextBucketId + 1 });
     return { ok: true, bucket: created };
@@ -115,14 +131,20 @@ export class MapState {
     const bucket = this.#map.buckets.find((candidate) => candidate.name === name);
     if (bucket === undefined) return refused('UNKNOWN_BUCKET', `there is no bucket '${name}'`);
     const updated: BucketDescription = { ...bucket, ttlMs: changes.ttlMs ?? bucket.ttlMs };
-    this.#replace({ buckets: this.#map.buckets.map((candidate) => (candidate === bucket ? updated : candidate)) });
+    this.#replace({
+      buckets: this.#map.buckets.map((candidate) => (candidate === bucket ? updated : candidate)),
+    });
     return { ok: true, bucket: updated };
   }
 
   #drop(name: string): MapAnswer {
     const bucket = this.#map.buckets.find((candidate) => candidate.name === name);
     if (bucket === undefined) return refused('UNKNOWN_BUCKET', `there is no bucket '${name}'`);
-    if (bucket.id === 0) return refused('BUCKET_UNCHANGEABLE', `bucket '${name}' is the first one and stays; FLUSHDB empties it`);
+    if (bucket.id === 0)
+      return refused(
+        'BUCKET_UNCHANGEABLE',
+        `bucket '${name}' is the first one and stays; FLUSHDB empties it`,
+      );
     this.#replace({ buckets: this.#map.buckets.filter((candidate) => candidate !== bucket) });
     return { ok: true, bucket };
   }

@@ -28,7 +28,10 @@ export function formGroups(nodes: readonly NodeDescription[], replicas: number):
 }
 
 /** Owner of each slot: contiguous runs, sized by the weight of each group's preferred node. */
-export function balancedSlots(groups: readonly GroupDescription[], weightOf: (node: string) => number): Uint16Array {
+export function balancedSlots(
+  groups: readonly GroupDescription[],
+  weightOf: (node: string) => number,
+): Uint16Array {
   invariant(groups.length > 0, 'slots need a group to own them');
   const owners = new Uint16Array(SLOT_COUNT);
   const weights = groups.map((group) => weightOf(group.members[0]!));

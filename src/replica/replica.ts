@@ -278,6 +278,8 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
       }
     }
     for (const peer of effects.snapshotsWanted) this.#snapshots.send(peer, this.#term);
+    // A long backlog of committed entries comes in portions.
+    if (this.core.hasEffects()) this.host.pump.markDirty(this);
   }
 
   applyCommitted(): void {
@@ -383,38 +385,27 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
 
   /** A snapshot is in the engines: makes it durable, then takes the log on from there. */
   #installed(index: number, term: number, done: (ok: boolean) => void): void {
-    const termBefore = this.core.status().term;
     this.#stateMissing = false;
     this.#installing = true;
-    const appliedBefore = this.#appliedIndex;
     this.#appliedIndex = index;
     this.host.requestCheckpoint(() => {
       if (this.#failed) return;
       this.guard(() => {
         this.#installing = false;
-        const { term: termNow, commitIndex } = this.core.status();
-        if (index > commitIndex && termNow !== termBefore && this.groupLog.lastIndex() >= index) {
-          // Another leader has begun to fill the log meanwhile; what it appended must not be dropped.
+        const plan = this.core.planRestore(index, term);
+        if (plan === 'ignore') {
+          // The log here begins behind it, or this node leads by now: the state is still to come.
           this.#stateMissing = true;
-          this.#appliedIndex = appliedBefore;
           done(false);
           return;
         }
+        if (plan === 'reset-log') this.host.log.resetTo(this.group, index, term);
+        this.core.restore(index, term);
         this.#durableIndex = index;
-        this.#resume(index, term, commitIndex);
         done(true);
+        this.host.pump.markDirty(this);
       });
     });
-  }
-
-  #resume(index: number, term: number, commitIndex: number): void {
-    if (index > commitIndex) {
-      this.#committed = [];
-      this.#nextCommitted = 0;
-      this.host.log.resetTo(this.group, index, term);
-      this.core.restore(index, term);
-    }
-    this.host.pump.markDirty(this);
   }
 
   #send({ to, message }: OutgoingMessage): void {

@@ -52,6 +52,8 @@ export interface NodeDependencies {
   readonly logger: Logger;
   /** Opens the home of the disk engines in this directory. */
   readonly openDiskStore: (directory: string) => DiskStore;
+  /** Told once when the node has failed: it acknowledges nothing any more and should be stopped. */
+  readonly onFailed?: (error: Error) => void;
 }
 
 type Phase = ReturnType<NodeServer['state']>['phase'];
@@ -99,6 +101,7 @@ export class Node implements NodeServer {
   readonly #log: WriteAheadLog;
   readonly #engines: EngineHost;
   readonly #releaseLock: () => void;
+  readonly #onFailed: (error: Error) => void;
   readonly #self: NodeDescription;
   readonly #peers: PeerHub;
   readonly #pump: Pump;
@@ -143,6 +146,7 @@ export class Node implements NodeServer {
     this.#log = log;
     this.#engines = engines;
     this.#releaseLock = releaseLock;
+    this.#onFailed = dependencies.onFailed ?? (() => {});
     this.#startedAtMs = env.clock.wallMs();
     this.#self = describe(configuration, identity);
     this.#peers = new PeerHub(env, this.id, identity.incarnation, {
@@ -467,6 +471,7 @@ export class Node implements NodeServer {
     this.#administration.stop();
     // Peers shall see at once that this node is gone.
     void this.#peers.close();
+    this.#onFailed(error);
   }
 
   #mapReplica(): MapReplica | undefined {
@@ -571,7 +576,10 @@ export class Node implements NodeServer {
         `group ${group} has state as of index ${note.appliedIndex} but a log from ${recovered.compactedIndex + 1} on`,
       );
     }
-    if (note.appliedIndex > recovered.lastIndex) {
+    if (
+      note.appliedIndex > recovered.compactedIndex &&
+      this.#log.group(group).term(note.appliedIndex) !== note.appliedTerm
+    ) {
       // A snapshot was made durable, and the node stopped before its log was taken on from there.
       this.#log.resetTo(group, note.appliedIndex, note.appliedTerm);
     }
