@@ -81,6 +81,8 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
   #stateMissing: boolean;
   /** A snapshot is whole in the engines and being made durable: nothing is applied or read until it is. */
   #installing = false;
+  /** Term of the entry that the snapshot being installed ends with. */
+  #installedTerm = 0;
   readonly #snapshots: SnapshotTransfers;
   #durableIndex: number;
   #nextPreferenceMs = 0;
@@ -234,14 +236,15 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
   note(): GroupNote {
     return {
       appliedIndex: this.#appliedIndex,
-      appliedTerm: this.#termOf(this.#appliedIndex),
+      appliedTerm: this.#installing ? this.#installedTerm : this.#termOf(this.#appliedIndex),
       stateMissing: this.#stateMissing,
       head: this.encodeHead(),
     };
   }
 
   checkpointed(note: GroupNote): number {
-    if (note.stateMissing) return 0;
+    // While a snapshot waits for its checkpoint the log has not been taken on from there.
+    if (note.stateMissing || this.#installing) return 0;
     this.#durableIndex = Math.max(this.#durableIndex, note.appliedIndex);
     return Math.min(this.#durableIndex - LIMITS.retainedLogEntries, this.#snapshots.compactableIndex);
   }
@@ -387,6 +390,7 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
   #installed(index: number, term: number, done: (ok: boolean) => void): void {
     this.#stateMissing = false;
     this.#installing = true;
+    this.#installedTerm = term;
     this.#appliedIndex = index;
     this.host.requestCheckpoint(() => {
       if (this.#failed) return;
