@@ -24,6 +24,9 @@ export type Integer = number | bigint;
 export const INT64_MAX = 2n ** 63n - 1n;
 export const INT64_MIN = -(2n ** 63n);
 
+/** Longest part of a client's word that an error repeats. */
+const MAX_QUOTED_LENGTH = 128;
+
 /** Decimal digits that always make a safe number. */
 const SAFE_DIGITS = 15;
 
@@ -33,6 +36,13 @@ export function invalidExpireTime(commandName: string): ErrorReply {
 
 export function wrongArgumentCount(commandName: string): ErrorReply {
   return ErrorReply.of('WRONG_ARGUMENTS', `wrong number of arguments for '${commandName}' command`);
+}
+
+/** A client's word as error texts quote it: up to a zero byte, and never with a line end, which would end the reply. */
+export function quotedWord(word: Buffer): string {
+  const zero = word.indexOf(0);
+  const text = word.toString('utf8', 0, zero < 0 ? word.length : zero);
+  return text.slice(0, MAX_QUOTED_LENGTH).replace(/[\r\n]/g, ' ');
 }
 
 /** Refuses a wrong number of words; `argumentCount` leaves out the name. */

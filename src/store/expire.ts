@@ -2,7 +2,7 @@
  * What EXPIRE, PEXPIRE, EXPIREAT and PEXPIREAT do: set when a key expires, if a condition on its present expiry holds. A
  * time in the past removes the key.
  */
-import { isWord } from './arguments.js';
+import { isWord, quotedWord } from './arguments.js';
 import type { CommandDefinition, ExecutionContext } from './command.js';
 import { checkExpiry, type ExpiryUnit, expiryFrom } from './expiry.js';
 import { ErrorReply, type Reply } from './reply.js';
@@ -35,7 +35,7 @@ function parseConditions(args: readonly Buffer[]): Conditions | ErrorReply {
     else if (isWord(word, 'XX')) conditions.withExpiry = true;
     else if (isWord(word, 'GT')) conditions.later = true;
     else if (isWord(word, 'LT')) conditions.earlier = true;
-    else return ErrorReply.of('WRONG_ARGUMENTS', `Unsupported option ${word.toString('latin1')}`);
+    else return ErrorReply.of('WRONG_ARGUMENTS', `Unsupported option ${quotedWord(word)}`);
   }
   if (conditions.withoutExpiry && (conditions.withExpiry || conditions.later || conditions.earlier))
     return NX_INCOMPATIBLE;

@@ -1,7 +1,7 @@
 /** GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST] */
 import { isWord, SYNTAX_ERROR } from '../arguments.js';
 import type { CommandDefinition } from '../command.js';
-import { checkExpiry, type ExpiryUnit, expiryFrom, expiryUnit } from '../expiry.js';
+import { type ExpiryUnit, expiryFrom, expiryUnit } from '../expiry.js';
 import { ErrorReply } from '../reply.js';
 import { ONE_KEY } from '../shapes.js';
 
@@ -15,7 +15,9 @@ function parseOptions(args: readonly Buffer[]): ExpiryChange | ErrorReply {
     const unit = expiryUnit(args[i]!);
     if (unit !== undefined) {
       const argument = args[++i];
-      if (change.kind !== 'keep' || argument === undefined) return SYNTAX_ERROR;
+      // The same unit may be given again, and then counts; another one may not.
+      const clashes = change.kind === 'persist' || (change.kind === 'set' && change.unit !== unit);
+      if (clashes || argument === undefined) return SYNTAX_ERROR;
       change = { kind: 'set', unit, argument };
     } else if (isWord(args[i]!, 'PERSIST') && change.kind !== 'set') change = { kind: 'persist' };
     else return SYNTAX_ERROR;
@@ -34,8 +36,8 @@ export const getex: CommandDefinition = {
   isWrite: true,
   validate(args) {
     const change = parseOptions(args);
-    if (change instanceof ErrorReply) return change;
-    return change.kind === 'set' ? checkExpiry(change.argument, change.unit, true, 'getex') : undefined;
+    // The time itself is looked at only when the key is there, as in Redis.
+    return change instanceof ErrorReply ? change : undefined;
   },
   execute(context, args) {
     const { keyspace } = context;

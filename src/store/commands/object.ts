@@ -4,7 +4,7 @@
  * Departure: the encoding is told from the value alone (Redis also remembers how it came there), access times are
  * not kept (idle time is 0), and nothing is shared (the reference count is 1).
  */
-import { isWord, parseInteger, wrongArgumentCount } from '../arguments.js';
+import { isWord, parseInteger, quotedWord, wrongArgumentCount } from '../arguments.js';
 import type { CommandDefinition } from '../command.js';
 import { ErrorReply, type Reply, SimpleString } from '../reply.js';
 import { ONE_KEY } from '../shapes.js';
@@ -37,10 +37,7 @@ function subcommandOf(args: readonly Buffer[]): (typeof SUBCOMMANDS)[number] | E
   const word = args[0]!;
   const subcommand = SUBCOMMANDS.find((name) => isWord(word, name));
   if (subcommand === undefined)
-    return ErrorReply.of(
-      'UNKNOWN_COMMAND',
-      `unknown subcommand '${word.toString('latin1').slice(0, 128)}'. Try OBJECT HELP.`,
-    );
+    return ErrorReply.of('UNKNOWN_COMMAND', `unknown subcommand '${quotedWord(word)}'. Try OBJECT HELP.`);
   if (args.length !== (subcommand === 'HELP' ? 1 : 2))
     return wrongArgumentCount(`object|${subcommand.toLowerCase()}`);
   return subcommand;

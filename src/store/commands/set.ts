@@ -27,7 +27,9 @@ function parseOptions(args: readonly Buffer[]): SetOptions | ErrorReply {
     const word = args[i]!;
     const unit = expiryUnit(word);
     if (unit !== undefined) {
-      if (options.keepExpiry || options.unit !== undefined || i + 1 >= args.length) return SYNTAX_ERROR;
+      // The same unit may be given again, and then counts; another one may not.
+      const clashes = options.keepExpiry || (options.unit !== undefined && options.unit !== unit);
+      if (clashes || i + 1 >= args.length) return SYNTAX_ERROR;
       options.unit = unit;
       options.expiry = args[++i];
     } else if (isWord(word, 'NX') && !options.onlyPresent) options.onlyAbsent = true;
