@@ -16,7 +16,9 @@ export class DurableMemoryEngine implements Engine, LedgeredEngine {
   readonly #memory = new MemoryEngine();
   readonly #ledger = new Ledger();
 
-  constructor(disk: DiskTable) {
+  /** `load`: false when nothing in the table counts any more. */
+  constructor(disk: DiskTable, options: { readonly load: boolean } = { load: true }) {
+    if (!options.load) return;
     disk.scan(0, TOKEN_END, (token, key, { value, version, expiresAtMs }) => {
       this.#memory.put(token, key, value, version, expiresAtMs);
       return true;

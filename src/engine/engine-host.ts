@@ -1,0 +1,193 @@
+/**
+ * All engines of a node, over one disk store: opens and drops them with their buckets, and writes their ledgers back.
+ *
+ * A checkpoint freezes the ledger of every engine at one instant and commits all of them, with the caller's notes (the
+ * index that each group's state reflects), as one transaction. So after a restart all buckets and notes are of one
+ * instant, and the log goes on from there.
+ *
+ * A bucket's table has the bucket's id as its name. A dropped bucket's table goes with the next checkpoint: until then a
+ * crash brings it back, and the log, which still holds the drop, drops it again.
+ *
+ * Invariant: after a failed checkpoint there is no other; the frozen ledgers stay, so that reads stay right.
+ */
+import { invariant, QuoinError } from '../base/errors.js';
+import type { Clock } from '../env/env.js';
+import { DurableMemoryEngine } from './durable-memory-engine.js';
+import type { LedgeredEngine } from './ledger.js';
+import { LedgerEngine, ledgerEngineNotes } from './ledger-engine.js';
+import type { DiskStore, DiskWrite, Engine, EngineKind, TokenRange } from './types.js';
+
+/** What the host needs to know of a bucket. */
+export interface HostedBucket {
+  readonly id: number;
+  readonly name: string;
+  readonly engine: EngineKind;
+}
+
+/** Notes of the engines themselves; the caller's notes must not begin like this. */
+const ENGINE_NOTES = 'engine/';
+
+export class EngineHost {
+  readonly #openDiskStore: () => DiskStore;
+  readonly #clock: Pick<Clock, 'defer'>;
+  readonly #engines = new Map<number, Engine & LedgeredEngine>();
+  /** Buckets whose tables go with the next checkpoint. */
+  #dropped = new Set<number>();
+  /** Buckets whose tables go with the checkpoint under way. */
+  #dropping: ReadonlySet<number> = new Set();
+  #opened: DiskStore | undefined;
+  #checkpointing = false;
+  #failure: Error | undefined;
+  #closed = false;
+
+  /** The disk store is opened when it is first needed. */
+  constructor(options: { readonly openDiskStore: () => DiskStore; readonly clock: Pick<Clock, 'defer'> }) {
+    this.#openDiskStore = options.openDiskStore;
+    this.#clock = options.clock;
+  }
+
+  #store(): DiskStore {
+    invariant(!this.#closed, 'a closed engine host is not used');
+    this.#opened ??= this.#openDiskStore();
+    return this.#opened;
+  }
+
+  /** Opens a bucket's engine; the same one when it is open already. */
+  open(bucket: HostedBucket): Engine {
+    const present = this.#engines.get(bucket.id);
+    if (present !== undefined) return present;
+    const isDropped = this.#dropped.delete(bucket.id) || this.#dropping.has(bucket.id);
+    const engine = this.#make(bucket, isDropped);
+    // What is left of the dropped bucket on disk is hidden, and cleared by the next checkpoint.
+    if (isDropped) engine.clear();
+    this.#engines.set(bucket.id, engine);
+    return engine;
+  }
+
+  #make(bucket: HostedBucket, isDropped: boolean): Engine & LedgeredEngine {
+    const store = this.#store();
+    switch (bucket.engine) {
+      case 'memory':
+        return new DurableMemoryEngine(store.openTable(tableName(bucket.id)), { load: !isDropped });
+      case 'lmdb':
+        return new LedgerEngine(bucket.engine, store.openTable(tableName(bucket.id)), (name) =>
+          store.note(noteName(bucket.id, name)),
+        );
+      default:
+        throw new QuoinError(
+          'NOT_SUPPORTED',
+          `bucket ${JSON.stringify(bucket.name)} asks for the engine ${JSON.stringify(bucket.engine)}; there are memory and lmdb`,
+        );
+    }
+  }
+
+  /** Forgets a bucket. Its table goes with the next checkpoint. */
+  drop(bucket: { readonly id: number }): void {
+    this.#engines.delete(bucket.id);
+    this.#dropped.add(bucket.id);
+  }
+
+  /** Bytes of memory that hold writes not yet written back, of both generations and all buckets. */
+  ledgerBytes(): number {
+    let bytes = 0;
+    for (const engine of this.#engines.values()) bytes += engine.ledgerBytes();
+    return bytes;
+  }
+
+  get checkpointing(): boolean {
+    return this.#checkpointing;
+  }
+
+  /**
+   * Freezes every ledger and writes it back with these notes (`undefined` removes one) as one transaction; `onDurable`
+   * is called once, never from within the call. One at a time. After an error the host stays failed.
+   */
+  checkpoint(
+    notes: ReadonlyMap<string, Buffer | undefined>,
+    onDurable: (error: Error | undefined) => void,
+  ): void {
+    invariant(!this.#checkpointing, 'one checkpoint at a time');
+    this.#checkpointing = true;
+    const failure = this.#failure;
+    if (failure !== undefined) {
+      this.#clock.defer(() => {
+        this.#checkpointing = false;
+        onDurable(failure);
+      });
+      return;
+    }
+    const store = this.#store();
+    const tables = new Map<string, Iterable<DiskWrite>>();
+    const cleared = new Map<string, readonly TokenRange[]>();
+    const allNotes = new Map<string, Buffer | undefined>();
+    for (const [name, bytes] of notes) {
+      invariant(!name.startsWith(ENGINE_NOTES), `notes named ${ENGINE_NOTES}... are the engines' own`);
+      allNotes.set(name, bytes);
+    }
+    this.#takeDropped(store, allNotes);
+    const frozen: LedgeredEngine[] = [];
+    for (const [id, engine] of this.#engines) {
+      const writeBack = engine.freeze();
+      if (writeBack === undefined) continue;
+      frozen.push(engine);
+      tables.set(tableName(id), writeBack.writes);
+      if (writeBack.cleared.length > 0) cleared.set(tableName(id), writeBack.cleared);
+      for (const [name, bytes] of writeBack.notes) allNotes.set(noteName(id, name), bytes);
+    }
+    store.commit({ tables, cleared, notes: allNotes }, (error) => {
+      this.#checkpointing = false;
+      this.#dropping = new Set();
+      if (error === undefined) for (const engine of frozen) engine.writtenBack();
+      else this.#failure = error;
+      onDurable(error);
+    });
+  }
+
+  #takeDropped(store: DiskStore, notes: Map<string, Buffer | undefined>): void {
+    const dropping = this.#dropped;
+    this.#dropped = new Set();
+    this.#dropping = dropping;
+    if (dropping.size === 0) return;
+    const existing = new Set(store.tables());
+    for (const id of dropping) {
+      if (!existing.has(tableName(id))) continue;
+      store.dropTable(tableName(id));
+      for (const name of ledgerEngineNotes()) notes.set(noteName(id, name), undefined);
+    }
+  }
+
+  /** A durable note, as the last checkpoint left it. */
+  note(name: string): Buffer | undefined {
+    return this.#store().note(name);
+  }
+
+  /** Bytes of memory that the engines hold. */
+  memoryBytes(): number {
+    let bytes = 0;
+    for (const engine of this.#engines.values()) bytes += engine.memoryBytes();
+    return bytes;
+  }
+
+  /** Bytes of keys and values stored. */
+  dataBytes(): number {
+    let bytes = 0;
+    for (const engine of this.#engines.values()) bytes += engine.dataBytes();
+    return bytes;
+  }
+
+  /** Waits for a checkpoint under way; what is not written back stays in the log. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#engines.clear();
+    await this.#opened?.close();
+  }
+}
+
+function tableName(id: number): string {
+  return String(id);
+}
+
+function noteName(id: number, name: string): string {
+  return `${ENGINE_NOTES}${id}/${name}`;
+}

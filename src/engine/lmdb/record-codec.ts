@@ -1,0 +1,138 @@
+/**
+ * How records and notes lie in LMDB.
+ *
+ * Key: the token (6 bytes, big-endian, so that LMDB's order is token order), then the key's bytes. LMDB bounds keys, so
+ * of a key longer than 1900 bytes the first 1900 stand there, then its SHA-256; the whole key is in the value.
+ *
+ * Value (little-endian):
+ *
+ *     0       1          5        9         17           23                26
+ *     +-------+----------+--------+---------+------------+-----------------+-----------------+-------+
+ *     | format| checksum | digest | version | expiresAt  | long key bytes  | long key or none| value |
+ *     | u8 = 1| u32      | u32    | u64     | u48        | u24             |                 |       |
+ *     +-------+----------+--------+---------+------------+-----------------+-----------------+-------+
+ *
+ * `checksum` is the CRC-32 of key and value, `digest` what the record adds to its slot's digest; it is computed from
+ * checksum, key length, version and expiry and so guards the head: a summary needs no look at the value.
+ *
+ * A note is its CRC-32 (u32) and its bytes.
+ */
+import { createHash } from 'node:crypto';
+import { QuoinError } from '../../base/errors.js';
+import { checksumOf, recordChecksum, recordDigest } from '../checksum.js';
+import type { DiskWrite, EngineRecord, RecordSummary } from '../types.js';
+
+const TOKEN_BYTES = 6;
+const MAX_PLAIN_KEY_BYTES = 1900;
+const FORMAT = 1;
+const HEAD_BYTES = 26;
+const NOTE_HEAD_BYTES = 4;
+
+/** The first LMDB key of a token: no key sorts before it. */
+export function tokenKey(token: number): Buffer {
+  const bytes = Buffer.allocUnsafe(TOKEN_BYTES);
+  bytes.writeUIntBE(token, 0, TOKEN_BYTES);
+  return bytes;
+}
+
+export function diskKey(token: number, key: Uint8Array): Buffer {
+  if (key.length > MAX_PLAIN_KEY_BYTES) {
+    const prefix = key.subarray(0, MAX_PLAIN_KEY_BYTES);
+    return Buffer.concat([tokenKey(token), prefix, createHash('sha256').update(key).digest()]);
+  }
+  const bytes = Buffer.allocUnsafe(TOKEN_BYTES + key.length);
+  bytes.writeUIntBE(token, 0, TOKEN_BYTES);
+  bytes.set(key, TOKEN_BYTES);
+  return bytes;
+}
+
+export function tokenOfDiskKey(bytes: Buffer): number {
+  return bytes.readUIntBE(0, TOKEN_BYTES);
+}
+
+export function encodeRecord(write: DiskWrite, value: Buffer): Buffer {
+  const { key, version, expiresAtMs } = write;
+  const checksum = write.checksum ?? recordChecksum(key, value);
+  const longKeyBytes = key.length > MAX_PLAIN_KEY_BYTES ? key.length : 0;
+  const bytes = Buffer.allocUnsafe(HEAD_BYTES + longKeyBytes + value.length);
+  bytes[0] = FORMAT;
+  bytes.writeUInt32LE(checksum, 1);
+  bytes.writeUInt32LE(recordDigest(checksum, key.length, version, expiresAtMs), 5);
+  bytes.writeUInt32LE(version >>> 0, 9);
+  bytes.writeUInt32LE(Math.floor(version / 2 ** 32), 13);
+  bytes.writeUIntLE(expiresAtMs, 17, 6);
+  bytes.writeUIntLE(longKeyBytes, 23, 3);
+  if (longKeyBytes > 0) bytes.set(key, HEAD_BYTES);
+  bytes.set(value, HEAD_BYTES + longKeyBytes);
+  return bytes;
+}
+
+export interface StoredRecord {
+  readonly key: Buffer;
+  readonly record: EngineRecord;
+}
+
+function damaged(table: string, lmdbKey: Buffer, what: string): QuoinError {
+  const key = lmdbKey.subarray(TOKEN_BYTES, TOKEN_BYTES + 64).toString('latin1');
+  return new QuoinError('VALUE_DAMAGED', `the value of key ${JSON.stringify(key)} in table ${table} ${what}`);
+}
+
+/** Decodes and verifies. `bytes` become the caller's: the value is a view of them. */
+export function decodeRecord(table: string, lmdbKey: Buffer, bytes: Buffer): StoredRecord {
+  const longKeyBytes = decodeHead(table, lmdbKey, bytes, bytes.length);
+  const plain = longKeyBytes === 0;
+  const key = plain ? lmdbKey.subarray(TOKEN_BYTES) : bytes.subarray(HEAD_BYTES, HEAD_BYTES + longKeyBytes);
+  const value = bytes.subarray(HEAD_BYTES + longKeyBytes);
+  if (recordChecksum(key, value) !== bytes.readUInt32LE(1))
+    throw damaged(table, lmdbKey, 'fails its checksum');
+  return { key, record: { value, version: versionOf(bytes), expiresAtMs: bytes.readUIntLE(17, 6) } };
+}
+
+/** The summary in a record's head, verified. `sizeBytes`: of the whole stored value, of which `bytes` may show a part. */
+export function decodeSummary(
+  table: string,
+  lmdbKey: Buffer,
+  bytes: Buffer,
+  sizeBytes: number,
+): RecordSummary {
+  const longKeyBytes = decodeHead(table, lmdbKey, bytes, sizeBytes);
+  const plainKeyBytes = longKeyBytes > 0 ? 0 : lmdbKey.length - TOKEN_BYTES;
+  return { digest: bytes.readUInt32LE(5), dataBytes: plainKeyBytes + sizeBytes - HEAD_BYTES };
+}
+
+/** Verifies the head and returns the length of the long key; 0 when the key is plain. */
+function decodeHead(table: string, lmdbKey: Buffer, bytes: Buffer, sizeBytes: number): number {
+  if (sizeBytes < HEAD_BYTES) throw damaged(table, lmdbKey, 'is cut short');
+  if (bytes[0] !== FORMAT) throw damaged(table, lmdbKey, 'has an unknown format');
+  const longKeyBytes = bytes.readUIntLE(23, 3);
+  const keyBytes = longKeyBytes > 0 ? longKeyBytes : lmdbKey.length - TOKEN_BYTES;
+  const isLong = lmdbKey.length > TOKEN_BYTES + MAX_PLAIN_KEY_BYTES;
+  const digest = recordDigest(bytes.readUInt32LE(1), keyBytes, versionOf(bytes), bytes.readUIntLE(17, 6));
+  if (
+    isLong !== longKeyBytes > 0 ||
+    longKeyBytes > sizeBytes - HEAD_BYTES ||
+    digest !== bytes.readUInt32LE(5)
+  )
+    throw damaged(table, lmdbKey, 'fails the checksum of its head');
+  return longKeyBytes;
+}
+
+function versionOf(bytes: Buffer): number {
+  return bytes.readUInt32LE(13) * 2 ** 32 + bytes.readUInt32LE(9);
+}
+
+export function encodeNote(bytes: Buffer): Buffer {
+  const stored = Buffer.allocUnsafe(NOTE_HEAD_BYTES + bytes.length);
+  stored.writeUInt32LE(checksumOf(bytes), 0);
+  stored.set(bytes, NOTE_HEAD_BYTES);
+  return stored;
+}
+
+export function decodeNote(name: string, stored: Buffer): Buffer {
+  if (
+    stored.length < NOTE_HEAD_BYTES ||
+    checksumOf(stored.subarray(NOTE_HEAD_BYTES)) !== stored.readUInt32LE(0)
+  )
+    throw new QuoinError('CHECKPOINT_DAMAGED', `the durable note ${JSON.stringify(name)} fails its checksum`);
+  return stored.subarray(NOTE_HEAD_BYTES);
+}
