@@ -123,6 +123,7 @@ export class Election {
       state.outbox.send(from, { kind: 'pre-vote-response', term: state.term, granted: false });
       return;
     }
+    if (state.role === 'pre-candidate') this.#roles.becomeFollower(state.term, undefined);
     state.electionDeadlineMs = Math.max(state.electionDeadlineMs, state.nowMs + state.hasteMs());
     state.outbox.send(from, { kind: 'pre-vote-response', term: message.term, granted: true });
   }
