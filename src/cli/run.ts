@@ -27,7 +27,7 @@ Examples:
 
 Client commands speak to --url or QUOIN_URL (default redis://127.0.0.1:7001).`;
 
-function createProgram(context: CliContext): Command {
+function createProgram(context: CliContext, bare: boolean): Command {
   const { io } = context;
   const program = new Command('quoin')
     .description('A distributed key-value store; each bucket has its own guarantee.')
@@ -36,7 +36,8 @@ function createProgram(context: CliContext): Command {
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
-      writeErr: (text) => io.stderr.write(text),
+      // `quoin` alone shows the help; whoever has typed a command gets one line.
+      writeErr: (text) => (bare ? io.stderr.write(text) : undefined),
       // The exception carries the message; it is printed once, in the form of all errors.
       outputError: () => undefined,
     });
@@ -65,7 +66,7 @@ function commanderOutcome(error: CommanderError, io: CliIo): number {
 export async function run(argv: readonly string[], io: CliIo): Promise<number> {
   const context: CliContext = { io, exitCode: 0 };
   try {
-    await createProgram(context).parseAsync([...argv], { from: 'user' });
+    await createProgram(context, argv.length === 0).parseAsync([...argv], { from: 'user' });
     return context.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return commanderOutcome(error, io);

@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { ERRORS, type ErrorCode } from '../../base/errors.js';
 import { formatTable } from '../table.js';
 import type { NodeLayout } from './layout.js';
 
@@ -69,19 +70,23 @@ export class NodeProcess {
     if (this.#exit === undefined) this.#child.kill(signal);
   }
 
-  /** The last line that the node wrote, which says why it ended. */
-  lastWords(): string {
+  /** Why it ended: the error that it printed last, or its last line. */
+  lastWords(): { readonly code: ErrorCode; readonly message: string } {
+    let lines: string[] = [];
     try {
       const bytes = readFileSync(this.layout.logPath);
-      const lines = bytes
+      lines = bytes
         .subarray(Math.max(0, bytes.length - TAIL_BYTES))
         .toString('utf8')
         .trim()
         .split('\n');
-      return lines.findLast((line) => line.startsWith('quoin: ')) ?? lines.at(-1) ?? '';
     } catch {
-      return '';
+      // Without a log there are no last words.
     }
+    const printed = lines.findLast((line) => line.startsWith('quoin: '));
+    const [, code = '', message = ''] = /^quoin: ([A-Z_]+): (.*)$/.exec(printed ?? '') ?? [];
+    if (Object.hasOwn(ERRORS, code)) return { code: code as ErrorCode, message };
+    return { code: 'INTERNAL', message: lines.at(-1) ?? 'it left no log' };
   }
 }
 

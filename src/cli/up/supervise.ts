@@ -85,7 +85,7 @@ class LocalCluster {
   #reportDeath(child: NodeProcess, backoffMs: number): void {
     const { layout, pid, exit } = child;
     const how = exit === undefined ? 'unknown' : describeExit(exit);
-    const lastWords = exit?.signal === null ? `: ${child.lastWords()}` : '';
+    const lastWords = exit?.signal === null ? `: ${child.lastWords().message}` : '';
     if (this.#options.restart === true) {
       printLine(
         this.#io.stderr,
@@ -114,9 +114,10 @@ class LocalCluster {
       if (this.#stopping) return false;
       for (const child of this.#processes.values()) {
         if (child.exit === undefined) continue;
+        const { code, message } = child.lastWords();
         throw new QuoinError(
-          'UNREACHABLE',
-          `node ${child.layout.id} ended before it was ready (${describeExit(child.exit)}): ${child.lastWords()} (see ${child.layout.logPath})`,
+          code,
+          `node ${child.layout.id} ended before it was ready (${describeExit(child.exit)}): ${message}`,
         );
       }
       const waiting = this.#layout.nodes.filter((node) => !ready.has(node.id));

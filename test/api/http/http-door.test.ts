@@ -338,7 +338,7 @@ describe('a request', () => {
   });
 
   test('whose reply makes no sense is an internal error', async () => {
-    node.submit = (request) => request.completion.complete(['odd']);
+    node.submit = (request) => request.completion.complete([1]);
     await expectProblem(await call('GET', KEY), 500, 'INTERNAL');
   });
 });
