@@ -1,0 +1,115 @@
+/**
+ * Encodes the records of one batch into one buffer that is used again and again: a batch is encoded as it is gathered and
+ * leaves with one write.
+ *
+ * Invariant: the buffer's first bytes are kept for the batch header, so a record's position in the file is the batch's
+ * position plus the offset told here. A buffer that one huge batch has blown up is given back.
+ */
+import { invariant } from '../base/errors.js';
+import type { LogEntry } from '../protocol/raft/types.js';
+import {
+  BATCH_HEADER_BYTES,
+  checksum,
+  ENTRY_OVERHEAD_BYTES,
+  RECORD_HEADER_BYTES,
+  RECORD_PREFIX_BYTES,
+  RecordKind,
+  writeBatchHeader,
+  writeU64,
+} from './format.js';
+
+const INITIAL_BYTES = 64 * 1024;
+const KEPT_BYTES = 8 * 1024 * 1024;
+/** What one write takes, and what one read of a segment gives back, less room for the segment's other batches. */
+const LARGEST_BATCH_BYTES = 2 ** 31 - 2 ** 28;
+
+export class BatchWriter {
+  #buffer = Buffer.allocUnsafeSlow(INITIAL_BYTES);
+  #length = BATCH_HEADER_BYTES;
+
+  get isEmpty(): boolean {
+    return this.#length === BATCH_HEADER_BYTES;
+  }
+
+  get lengthBytes(): number {
+    return this.#length;
+  }
+
+  /** Starts the next batch. */
+  begin(): void {
+    this.#length = BATCH_HEADER_BYTES;
+    if (this.#buffer.length > KEPT_BYTES) this.#buffer = Buffer.allocUnsafeSlow(INITIAL_BYTES);
+  }
+
+  /** Each method returns the record's offset from the start of the batch. */
+  entry(group: number, entry: LogEntry): number {
+    const payload = entry.payload;
+    const start = this.#start(group, RecordKind.entry, ENTRY_OVERHEAD_BYTES + payload.length);
+    const buffer = this.#buffer;
+    writeU64(buffer, start + RECORD_HEADER_BYTES, entry.index);
+    writeU64(buffer, start + RECORD_HEADER_BYTES + 8, entry.term);
+    buffer.set(payload, start + ENTRY_OVERHEAD_BYTES);
+    return this.#finish(start);
+  }
+
+  hardState(group: number, term: number, votedFor: string): number {
+    const vote = Buffer.from(votedFor, 'utf8');
+    const start = this.#start(group, RecordKind.hardState, RECORD_HEADER_BYTES + 8 + vote.length);
+    writeU64(this.#buffer, start + RECORD_HEADER_BYTES, term);
+    this.#buffer.set(vote, start + RECORD_HEADER_BYTES + 8);
+    return this.#finish(start);
+  }
+
+  reset(group: number, index: number, term: number): number {
+    return this.#mark(group, RecordKind.reset, index, term);
+  }
+
+  compaction(group: number, index: number, term: number): number {
+    return this.#mark(group, RecordKind.compaction, index, term);
+  }
+
+  removeGroup(group: number): number {
+    return this.#finish(this.#start(group, RecordKind.removeGroup, RECORD_HEADER_BYTES));
+  }
+
+  /** Completes the batch; the view is valid until `begin`. */
+  seal(sequence: number, salt: number): Buffer {
+    writeBatchHeader(this.#buffer, this.#length - BATCH_HEADER_BYTES, sequence, salt);
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  #mark(group: number, kind: number, index: number, term: number): number {
+    const start = this.#start(group, kind, RECORD_HEADER_BYTES + 16);
+    writeU64(this.#buffer, start + RECORD_HEADER_BYTES, index);
+    writeU64(this.#buffer, start + RECORD_HEADER_BYTES + 8, term);
+    return this.#finish(start);
+  }
+
+  /** Makes room for a record of `sizeBytes` and writes its header but the checksum. */
+  #start(group: number, kind: number, sizeBytes: number): number {
+    const start = this.#length;
+    const needed = start + sizeBytes;
+    if (needed > this.#buffer.length) this.#grow(needed);
+    const buffer = this.#buffer;
+    buffer.writeUInt32LE(sizeBytes - RECORD_PREFIX_BYTES, start);
+    buffer.writeUInt32LE(group, start + 8);
+    buffer[start + 12] = kind;
+    this.#length = needed;
+    return start;
+  }
+
+  #finish(start: number): number {
+    const buffer = this.#buffer;
+    buffer.writeUInt32LE(checksum(buffer, start + RECORD_PREFIX_BYTES, this.#length), start + 4);
+    return start;
+  }
+
+  #grow(needed: number): void {
+    invariant(needed <= LARGEST_BATCH_BYTES, 'a batch of the log stays below 2 GiB');
+    const grown = Buffer.allocUnsafeSlow(
+      Math.max(needed, Math.min(this.#buffer.length * 2, LARGEST_BATCH_BYTES)),
+    );
+    this.#buffer.copy(grown, 0, 0, this.#length);
+    this.#buffer = grown;
+  }
+}
