@@ -3,10 +3,13 @@
  *
  *   request = routeSequence | acknowledgedBelow | flags u8 | [session text | sequence | acknowledgedBelow]
  *             | bucketId | commandId | argc | args
- *   reply   = routeSequence | status u8 | [reply]
+ *   reply   = bootTag u32 | routeSequence | status u8 | [reply]
  *
  * Integers are varints. Without a session of the client's, the request belongs to the session of the sending process,
  * whose id its frames carry; the route sequence is then the sequence in that session.
+ *
+ * Invariant: an answer is taken only by the process that asked. A process that starts anew counts its requests from 1
+ * again, and whoever answers may not have heard of the new one yet, so every answer says whom it is for (`bootTag`).
  */
 import { ByteReader, type ByteWriter, DecodeError } from '../base/bytes.js';
 import type { NodeId } from '../protocol/raft/types.js';
@@ -63,6 +66,11 @@ export function encodeForwardedRequest(writer: ByteWriter, request: ForwardedReq
   for (let i = 0; i < args.length; i++) writer.bytes(args[i]!);
 }
 
+/** Tells the lives of one node apart: the first four bytes of the random id of its process. */
+function bootTagOf(boot: string): number {
+  return Number.parseInt(boot.slice(0, 8), 16) || 0;
+}
+
 /** A request of a peer, held until it is answered or given back; the answer goes home with the next frame. */
 export class RemoteRequest implements PendingRequest {
   readonly definition: CommandDefinition;
@@ -113,9 +121,10 @@ export class RemoteRequest implements PendingRequest {
   }
 
   #begin(status: number): ByteWriter | undefined {
-    // A restarted peer has forgotten what it asked; its new process may have given the number to something else.
+    // A restarted peer has forgotten what it asked.
     if (this.#peers.bootOf(this.#from) !== this.#boot) return undefined;
     const writer = this.#peers.beginMessage(this.#from, MESSAGE.forwardReplies, this.#group);
+    writer?.u32(bootTagOf(this.#boot));
     writer?.varint(this.#sequence);
     writer?.u8(status);
     return writer;
@@ -129,8 +138,10 @@ export interface ForwardedReply {
   readonly reply: Reply;
 }
 
-export function decodeForwardedReply(body: Buffer): ForwardedReply {
+/** Undefined: an answer to what an earlier process of this node has asked. `boot`: the id of the present one. */
+export function decodeForwardedReply(body: Buffer, boot: string): ForwardedReply | undefined {
   const reader = new ByteReader(body);
+  if (reader.u32() !== bootTagOf(boot)) return undefined;
   const sequence = reader.varint();
   const status = reader.u8();
   if (status === 0) return { sequence, refusal: undefined, reply: readReply(reader) };

@@ -667,8 +667,9 @@ export class Node implements NodeServer {
         return;
       }
       case MESSAGE.forwardReplies: {
-        const { sequence, refusal, reply } = decodeForwardedReply(body);
-        this.#routes.get(group)?.replied(sequence, refusal, reply);
+        const answer = decodeForwardedReply(body, this.#peers.boot);
+        if (answer !== undefined)
+          this.#routes.get(group)?.replied(answer.sequence, answer.refusal, answer.reply);
         return;
       }
       case MESSAGE.mapRequest:
