@@ -1,7 +1,11 @@
 /**
- * The cluster map as Redis Cluster's clients see it: each group's leader is the master of the group's slots, the other
- * members are its replicas. A node may lead several groups (one master with several runs of slots) or none (a replica of
- * the leader of the first group that it belongs to).
+ * The cluster map as Redis Cluster's clients see it: each group's leader is the master of the group's slots. A node may
+ * lead several groups (one master with several runs of slots) or none (a replica in the groups that it belongs to, and in
+ * `CLUSTER NODES`, which allows but one master, of the leader of the first of them).
+ *
+ * To these clients a node is a master or a replica, never both: ioredis and node-redis keep one connection for each
+ * address, in one of the two roles, and go astray when it has both. So a node that leads anything is shown as a replica
+ * nowhere, although it holds other groups' slots too.
  *
  * While a group has no known leader, its first connected member stands in: any node answers for any key, so a client
  * that goes there is served as soon as there is a leader.
@@ -69,7 +73,7 @@ export function shardsOf(node: NodeServer): Shard[] {
   const map = node.map();
   if (map === undefined) return [];
   const nodes = new Map(map.nodes.map((one) => [one.id, one]));
-  const shards: Shard[] = [];
+  const shards: (Omit<Shard, 'replicas'> & { readonly members: readonly NodeDescription[] })[] = [];
   for (const [groupId, ranges] of rangesByGroup(map)) {
     const group = map.groups.find((one) => one.id === groupId);
     if (group === undefined) continue;
@@ -78,15 +82,13 @@ export function shardsOf(node: NodeServer): Shard[] {
     const leader = members.find((one) => one.id === leaderId);
     const master = leader ?? members.find((one) => node.peerConnected(one.id)) ?? members[0];
     if (master === undefined) continue;
-    shards.push({
-      group,
-      ranges,
-      master,
-      replicas: members.filter((one) => one !== master),
-      led: leader !== undefined,
-    });
+    shards.push({ group, ranges, master, members, led: leader !== undefined });
   }
-  return shards;
+  const masters = new Set(shards.map((shard) => shard.master));
+  return shards.map(({ members, ...shard }) => ({
+    ...shard,
+    replicas: members.filter((one) => !masters.has(one)),
+  }));
 }
 
 /** `CLUSTER NODES`: a line for each node. */
