@@ -106,7 +106,8 @@ class SegmentedLog implements WriteAheadLog {
     this.#segmentBytes = options.segmentBytes ?? LIMITS.logSegmentBytes;
     this.#fillBytes = Math.min(options.fillBytes ?? LIMITS.logFillBytes, LIMITS.logFillBytes);
     this.#cacheLimitBytes = options.cacheBytes ?? LIMITS.logCacheBytes;
-    this.#relocationBytes = options.relocationBytes ?? LIMITS.logRelocationBytes;
+    this.#relocationBytes =
+      options.relocationBytes ?? Math.min(LIMITS.logRelocationBytes, this.#segmentBytes / 8);
     this.#chooser = new SyncChooser(options.syncStrategy ?? 'auto');
     disk.makeDirectory(directory);
     const recovered = recover(disk, directory, this.#cacheUse, (number) => this.#segment(number));
