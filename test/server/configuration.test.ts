@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
 import { QuoinError } from '../../src/base/errors.js';
 import {
   defaultConfiguration,
@@ -12,6 +14,7 @@ import {
   parseDurationMs,
   parseSizeBytes,
 } from '../../src/server/configuration/index.js';
+import { configurationSchema } from '../../src/server/configuration/schema.js';
 
 function failure(action: () => unknown): QuoinError {
   try {
@@ -302,5 +305,38 @@ describe('units and addresses', () => {
   test('are guessed at only when near', () => {
     expect(nearest('Replica', ['replicas', 'placement'])).toBe('replicas');
     expect(nearest('completely', ['replicas', 'placement'])).toBeUndefined();
+  });
+});
+
+describe('the documentation', () => {
+  /** Every key of the schema as the page writes it. */
+  function keysOf(value: unknown, prefix: string): string[] {
+    if (typeof value !== 'object' || value === null) return [prefix];
+    const { properties, items } = value as { properties?: Record<string, unknown>; items?: unknown };
+    if (items !== undefined && prefix === 'buckets') return keysOf(items, 'buckets[]');
+    if (properties === undefined || prefix === 'security.tls') return [prefix];
+    return Object.entries(properties).flatMap(([key, child]) =>
+      keysOf(child, prefix === '' ? key : `${prefix}.${key}`),
+    );
+  }
+
+  test('has a line for every key', () => {
+    const page = readFileSync('docs/configuration.md', 'utf8');
+    const known = keysOf(z.toJSONSchema(configurationSchema, { io: 'input', unrepresentable: 'any' }), '');
+    expect(known.length).toBeGreaterThan(30);
+    const documented = page
+      .split('\n')
+      .filter((line) => line.startsWith('| `'))
+      .flatMap((line) =>
+        [...(line.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? ''),
+      )
+      .map((key) => (/^(n|r|w|maxMemory|eviction)$/.test(key) ? `buckets[].${key}` : key));
+    expect(new Set(documented)).toEqual(new Set([...known, 'buckets']));
+  });
+
+  test('shows a file that is valid', () => {
+    const page = readFileSync('docs/configuration.md', 'utf8');
+    const example = /```yaml\n(.*?)```/s.exec(page)?.[1] ?? '';
+    expect(parseConfiguration(example, 'docs').cluster.join).toHaveLength(3);
   });
 });

@@ -239,7 +239,7 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<void> {
     if (io.interactive) printLine(io.stdout, 'Stopping.');
   } finally {
     await cluster.stop();
-    forgetSignals();
     if (options.ephemeral === true) rmSync(layout.dir, { recursive: true, force: true });
+    forgetSignals();
   }
 }
