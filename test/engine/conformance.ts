@@ -52,7 +52,12 @@ class Model {
   }
 }
 
-function collect(engine: Engine, fromToken = 0, toToken = TOKEN_END, limit = Number.POSITIVE_INFINITY): Entry[] {
+function collect(
+  engine: Engine,
+  fromToken = 0,
+  toToken = TOKEN_END,
+  limit = Number.POSITIVE_INFINITY,
+): Entry[] {
   const entries: Entry[] = [];
   engine.scan(fromToken, toToken, (token, key, record) => {
     entries.push({ token, key, ...record });
@@ -81,11 +86,15 @@ function expectEqual(engine: Engine, model: Model): void {
   const expected = model.sorted();
   expect(shown(collect(engine))).toEqual(shown(expected));
   expect(engine.keyCount()).toBe(expected.length);
-  expect(engine.dataBytes()).toBe(expected.reduce((sum, { key, value }) => sum + key.length + value.length, 0));
+  expect(engine.dataBytes()).toBe(
+    expected.reduce((sum, { key, value }) => sum + key.length + value.length, 0),
+  );
   const digests = digestsOf(expected);
   for (const slot of SLOTS) {
     expect(engine.digestOfSlot(slot)).toBe(digests.get(slot) ?? 0);
-    expect(engine.keyCountInSlot(slot)).toBe(expected.filter(({ token }) => slotOfToken(token) === slot).length);
+    expect(engine.keyCountInSlot(slot)).toBe(
+      expected.filter(({ token }) => slotOfToken(token) === slot).length,
+    );
   }
 }
 
@@ -94,7 +103,9 @@ const slots = fc.constantFrom(...SLOTS);
 const tokens = fc
   .tuple(slots, fc.constantFrom(0, 4, 8, 508, 512, 2 ** 33, 2 ** 34 - 4))
   .map(([slot, offset]) => firstTokenOfSlot(slot) + offset);
-const keys = fc.constantFrom('', 'a', 'aa', 'b', '\0', '\xff', 'a\0').map((text) => Buffer.from(text, 'latin1'));
+const keys = fc
+  .constantFrom('', 'a', 'aa', 'b', '\0', '\xff', 'a\0')
+  .map((text) => Buffer.from(text, 'latin1'));
 const values = fc
   .tuple(fc.constantFrom(0, 1, 7, 64, 65, 500, 3000, 9000), fc.nat(255))
   .map(([length, fill]) => Buffer.alloc(length, fill));
@@ -142,7 +153,9 @@ async function carryOut(harness: EngineHarness, model: Model, operation: Operati
       return;
     }
     case 'remove':
-      expect(engine.remove(operation.token, operation.key)).toBe(model.remove(operation.token, operation.key));
+      expect(engine.remove(operation.token, operation.key)).toBe(
+        model.remove(operation.token, operation.key),
+      );
       return;
     case 'get': {
       const found = engine.get(operation.token, operation.key);
@@ -189,7 +202,8 @@ export function testEngine(name: string, open: () => Promise<EngineHarness>, run
     const key = (text: string): Buffer => Buffer.from(text, 'latin1');
     const write = (text: string, value: Buffer, version = 1, expiresAtMs = 0): void =>
       harness.engine().put(tokenOf(key(text)), key(text), value, version, expiresAtMs);
-    const read = (text: string): EngineRecord | undefined => harness.engine().get(tokenOf(key(text)), key(text));
+    const read = (text: string): EngineRecord | undefined =>
+      harness.engine().get(tokenOf(key(text)), key(text));
     /** Runs the same checks before and after what is written comes to rest on disk. */
     const atRestToo = async (check: () => void): Promise<void> => {
       check();
@@ -228,7 +242,8 @@ export function testEngine(name: string, open: () => Promise<EngineHarness>, run
     test('keeps keys of equal token apart and scans them in the order of their bytes', async () => {
       const token = firstTokenOfSlot(77) + 4096;
       const names = ['b', 'a', 'ab', '', '\xff', 'a'.repeat(2500), 'a'.repeat(65536), `${'a'.repeat(2400)}b`];
-      for (const [i, text] of names.entries()) harness.engine().put(token, key(text), key(`value ${i}`), i, 0);
+      for (const [i, text] of names.entries())
+        harness.engine().put(token, key(text), key(`value ${i}`), i, 0);
       const sorted = names.map(key).sort((a, b) => a.compare(b));
       await atRestToo(() => {
         const scanned = collect(harness.engine());

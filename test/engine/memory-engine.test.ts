@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { SeededRandom } from '../../sim/random.js';
 import { firstTokenOfSlot, TOKEN_END, tokenOf } from '../../src/base/slots.js';
 import { MemoryEngine } from '../../src/engine/memory/memory-engine.js';
-import { SeededRandom } from '../../sim/random.js';
 import { testEngine } from './conformance.js';
 
 testEngine(
@@ -55,7 +55,7 @@ describe('the memory of the memory engine', () => {
   test('cells of freed records are used again', () => {
     const engine = new MemoryEngine();
     fill(engine, 'key:', 20_000);
-    const random = new SeededRandom(5);
+    const random = new SeededRandom('cells');
     const before = engine.memoryBytes();
     for (let i = 0; i < 100_000; i++) {
       const key = Buffer.from(`key:${String(random.integer(20_000)).padStart(12, '0')}`);
@@ -90,12 +90,13 @@ describe('the index of the memory engine', () => {
     for (const token of tokens) {
       for (let i = 0; i < 1500; i += 2) expect(engine.remove(token, Buffer.from(`k${i}`))).toBe(true);
       for (let i = 0; i < 1500; i++)
-        if ((engine.get(token, Buffer.from(`k${i}`)) !== undefined) !== (i % 2 === 1)) throw new Error(`k${i} differs`);
+        if ((engine.get(token, Buffer.from(`k${i}`)) !== undefined) !== (i % 2 === 1))
+          throw new Error(`k${i} differs`);
     }
   });
 
   test('agrees with a map over a long random history in crowded and sparse slots', () => {
-    const random = new SeededRandom(11);
+    const random = new SeededRandom('history');
     const engine = new MemoryEngine();
     const model = new Map<string, number>();
     for (let i = 1; i <= 300_000; i++) {
@@ -107,7 +108,8 @@ describe('the index of the memory engine', () => {
         engine.put(tokenOf(key), key, value.subarray(0, random.integer(64)), i, 0);
         model.set(name, i);
       } else {
-        if (engine.remove(tokenOf(key), key) !== model.delete(name)) throw new Error(`removal of ${name} differs`);
+        if (engine.remove(tokenOf(key), key) !== model.delete(name))
+          throw new Error(`removal of ${name} differs`);
       }
     }
     expect(engine.keyCount()).toBe(model.size);

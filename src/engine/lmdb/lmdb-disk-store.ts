@@ -20,6 +20,7 @@ import { LIMITS } from '../../base/limits.js';
 import { TOKEN_END } from '../../base/slots.js';
 import type { Clock, Disk } from '../../env/env.js';
 import type { DiskBatch, DiskStore, DiskTable, DiskWrite, EngineKind, TokenRange } from '../types.js';
+import { checkDataFile, isDiskFull } from './data-file.js';
 import { lmdbError } from './lmdb-errors.js';
 import { LmdbTable } from './lmdb-table.js';
 import { decodeNote, diskKey, encodeNote, encodeRecord, tokenKey } from './record-codec.js';
@@ -43,13 +44,15 @@ export interface LmdbDiskStoreOptions {
   /** Created when missing. */
   readonly directory: string;
   readonly clock: Clock;
-  /** For the check of the data file's size before LMDB maps it. */
+  /** For a look at the data file before LMDB maps it. */
   readonly disk: Disk;
 }
 
 export class LmdbDiskStore implements DiskStore {
   readonly kind: EngineKind = 'lmdb';
   readonly #clock: Clock;
+  readonly #disk: Disk;
+  readonly #directory: string;
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #notes: Binary;
   readonly #tables = new Map<string, LmdbTable>();
@@ -62,7 +65,10 @@ export class LmdbDiskStore implements DiskStore {
 
   constructor(options: LmdbDiskStoreOptions) {
     this.#clock = options.clock;
+    this.#disk = options.disk;
+    this.#directory = options.directory;
     const { directory } = options;
+    checkDataFile(options.disk, directory);
     try {
       this.#root = open<Buffer, Buffer>({
         ...BINARY,
@@ -75,24 +81,11 @@ export class LmdbDiskStore implements DiskStore {
       throw lmdbError(error, `cannot open the data in ${directory}`, 'DISK_FAILED');
     }
     try {
-      this.#checkSize(directory, options.disk);
       this.#notes = this.#openAll(directory);
     } catch (error) {
       void this.#root.close();
       throw lmdbError(error, `cannot open the data in ${directory}`, 'DISK_FAILED');
     }
-  }
-
-  /** A page that the file does not have would end the process when LMDB reads it through its map. */
-  #checkSize(directory: string, disk: Disk): void {
-    const path = `${directory}/data.mdb`;
-    if (!disk.exists(path)) return;
-    const { lastPageNumber, pageSize } = environmentSize(this.#root.getStats());
-    const file = disk.open(path, { create: false });
-    const sizeBytes = file.sizeBytes();
-    file.close();
-    if (sizeBytes < (lastPageNumber + 1) * pageSize)
-      throw new QuoinError('CHECKPOINT_DAMAGED', `${path} has been cut short: it holds ${sizeBytes} bytes`);
   }
 
   #openAll(directory: string): Binary {
@@ -172,12 +165,18 @@ export class LmdbDiskStore implements DiskStore {
     try {
       await this.#root.childTransaction(() => this.#write(batch, doomed, opened));
     } catch (error) {
-      throw lmdbError(await causeOf(error), 'cannot commit', 'DISK_FAILED');
+      throw this.#failureOf(await causeOf(error));
     }
     this.#root.resetReadTxn();
     for (const [name, database] of opened) this.#table(name).database = database;
     // The table stays known, and empty: whoever opened it meanwhile may write to it again.
     for (const name of doomed) this.#table(name).database = undefined;
+  }
+
+  #failureOf(cause: unknown): QuoinError {
+    const error = lmdbError(cause, 'cannot commit', 'DISK_FAILED');
+    if (error.code !== 'SYNC_FAILED' || !isDiskFull(this.#disk, this.#directory)) return error;
+    return new QuoinError('DISK_FULL', 'cannot commit: no space is left for the data file', { cause });
   }
 
   #table(name: string): LmdbTable {
@@ -270,14 +269,4 @@ async function causeOf(error: unknown): Promise<unknown> {
   } catch (cause) {
     return cause;
   }
-}
-
-/** The parts of LMDB's statistics that are used here; its types leave them open. */
-function environmentSize(stats: object): { lastPageNumber: number; pageSize: number } {
-  const { lastPageNumber, pageSize } = stats as { lastPageNumber: number; pageSize: number };
-  invariant(
-    Number.isSafeInteger(lastPageNumber) && pageSize > 0,
-    'LMDB tells its last page and its page size',
-  );
-  return { lastPageNumber, pageSize };
 }

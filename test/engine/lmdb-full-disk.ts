@@ -1,0 +1,17 @@
+/** A process whose files may not grow far: fills the store in its first argument and says what came of it. */
+import { QuoinError } from '../../src/base/errors.js';
+import { commit, contents, writeOf } from './disk-store-conformance.js';
+import { openLmdb } from './support-lmdb.js';
+
+const store = openLmdb(process.argv[2]!);
+const table = store.openTable('t');
+const codeOf = (error: unknown): string => (error instanceof QuoinError ? error.code : String(error));
+await commit(store, { tables: new Map([['t', [writeOf('x', 'before')]]]) });
+const large = Array.from({ length: 200 }, (_, i) => writeOf(`key ${i}`, Buffer.alloc(100_000, i)));
+const outcome = await commit(store, { tables: new Map([['t', [writeOf('x', 'after'), ...large]]]) }).catch(
+  codeOf,
+);
+const later = await commit(store, { notes: new Map([['n', Buffer.from('1')]]) }).catch(codeOf);
+const held = contents(table).map(([, value]) => value);
+process.stdout.write(`${outcome}; then ${later}; holds ${held.join()}\n`);
+await store.close();
