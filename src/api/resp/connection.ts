@@ -20,7 +20,7 @@ import type { BucketDescription } from '../../store/types.js';
 import { DEFAULT_USER } from './access.js';
 import type { CommandEntry } from './command-table.js';
 import { ANSWERED } from './connection-command.js';
-import { NOT_IN_TRANSACTION, unknownCommand, wrongArity } from './messages.js';
+import { NOT_IN_TRANSACTION, transactionDiscarded, unknownCommand, wrongArity } from './messages.js';
 import { COMMAND, FAILED, INCOMPLETE, REFUSED, RequestParser } from './parser.js';
 import { PendingRequest, ReplySlot, type ReplyTransform } from './pending.js';
 import { refusalFor } from './routing.js';
@@ -300,8 +300,17 @@ export class ClientConnection {
   /** Answers with an error; in a transaction EXEC will then refuse. */
   #reject(entry: CommandEntry | undefined, args: readonly Buffer[], error: ErrorReply): void {
     this.transaction?.fail();
-    if (entry !== undefined) entry.rejectedCalls++;
-    this.#answerNow(entry, args, error, false);
+    let reply = error;
+    if (entry !== undefined) {
+      entry.rejectedCalls++;
+      // An EXEC that cannot be carried out ends its transaction all the same, as in Redis.
+      if (entry.name === 'exec') {
+        this.transaction = undefined;
+        this.watched.clear();
+        reply = transactionDiscarded(error);
+      }
+    }
+    this.#answerNow(entry, args, reply, false);
   }
 
   #runHere(entry: CommandEntry, args: Buffer[]): void {

@@ -46,3 +46,9 @@ export function invalidArgument(message: string): ErrorReply {
 export function notSupported(message: string): ErrorReply {
   return ErrorReply.of('NOT_SUPPORTED', message);
 }
+
+/** EXEC itself was refused. */
+export function transactionDiscarded(reason: ErrorReply): ErrorReply {
+  const text = reason.text.replace(/^ERR /, '');
+  return new ErrorReply(reason.code, `EXECABORT Transaction discarded because of: ${text}`);
+}

@@ -33,6 +33,21 @@ async function redirecting(doors: readonly Door[]): Promise<void> {
   }
 }
 
+/** Each node leads a third; or one node leads two groups and another none, with and without redirects. */
+const SHAPES = [
+  { leaders: 'three leaders', skewed: false, redirects: false, masters: 3 },
+  { leaders: 'three leaders, redirects', skewed: false, redirects: true, masters: 3 },
+  { leaders: 'two leaders and a replica', skewed: true, redirects: false, masters: 2 },
+  { leaders: 'two leaders and a replica, redirects', skewed: true, redirects: true, masters: 2 },
+] as const;
+
+async function openShape(shape: (typeof SHAPES)[number]): Promise<Door[]> {
+  const doors = await openCluster();
+  if (shape.skewed) for (const { node } of doors) node.leaders.set(3, 'n1');
+  if (shape.redirects) await redirecting(doors);
+  return doors;
+}
+
 describe('redis-cli', () => {
   it('runs a session of commands', async () => {
     const door = await openDoor();
@@ -162,14 +177,13 @@ describe('ioredis', () => {
     }
   });
 
-  it.each([false, true])('works in cluster mode (redirects: %s)', async (redirects) => {
-    const doors = await openCluster();
-    if (redirects) await redirecting(doors);
+  it.each(SHAPES)('works in cluster mode with $leaders', async (shape) => {
+    const doors = await openShape(shape);
     const redis = new Cluster([{ host: '127.0.0.1', port: port(doors[0]!) }], { scaleReads: 'slave' });
     try {
       for (let i = 0; i < 50; i++) expect(await redis.set(`key:${i}`, String(i))).toBe('OK');
       for (let i = 0; i < 50; i++) expect(await redis.get(`key:${i}`)).toBe(String(i));
-      expect(redis.nodes('master')).toHaveLength(3);
+      expect(redis.nodes('master')).toHaveLength(shape.masters);
     } finally {
       redis.disconnect();
     }
@@ -201,15 +215,14 @@ describe('node-redis', () => {
     }
   });
 
-  it.each([false, true])('works in cluster mode (redirects: %s)', async (redirects) => {
-    const doors = await openCluster();
-    if (redirects) await redirecting(doors);
+  it.each(SHAPES)('works in cluster mode with $leaders', async (shape) => {
+    const doors = await openShape(shape);
     const redis = createCluster({ rootNodes: [{ url: `redis://${doors[0]!.address}` }], useReplicas: true });
     await redis.connect();
     try {
       for (let i = 0; i < 50; i++) expect(await redis.set(`key:${i}`, String(i))).toBe('OK');
       for (let i = 0; i < 50; i++) expect(await redis.get(`key:${i}`)).toBe(String(i));
-      expect(redis.masters).toHaveLength(3);
+      expect(redis.masters).toHaveLength(shape.masters);
       expect(await redis.multi().set('{t}a', '1').get('{t}a').exec()).toEqual(['OK', '1']);
     } finally {
       redis.destroy();

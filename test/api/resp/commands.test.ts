@@ -290,13 +290,13 @@ describe('COMMAND', () => {
     expect(await client.command('COMMAND', 'GETKEYS', 'MSET', 'a', '1', 'b', '2')).toEqual(['a', 'b']);
     expect(await client.command('COMMAND', 'GETKEYS', 'GET', 'k')).toEqual(['k']);
     expect(await client.command('COMMAND', 'GETKEYS', 'WATCH', 'a', 'b')).toEqual(['a', 'b']);
-    expect(await client.command('COMMAND', 'GETKEYS', 'PING')).toEqual(
+    expect(await client.command('COMMAND', 'GETKEYS', 'PING', 'x')).toEqual(
       error('ERR The command has no key arguments'),
     );
-    expect(await client.command('COMMAND', 'GETKEYS', 'NOSUCH')).toEqual(
+    expect(await client.command('COMMAND', 'GETKEYS', 'NOSUCH', 'x')).toEqual(
       error('ERR Invalid command specified'),
     );
-    expect(await client.command('COMMAND', 'GETKEYS', 'GET')).toEqual(
+    expect(await client.command('COMMAND', 'GETKEYS', 'GET', 'a', 'b')).toEqual(
       error('ERR Invalid number of arguments specified for command'),
     );
   });

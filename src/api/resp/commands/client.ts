@@ -64,7 +64,8 @@ function setInfo(client: ClientConnection, args: readonly Buffer[]): Reply {
 function pause(client: ClientConnection, args: readonly Buffer[]): Reply {
   const timeoutMs = integer(args[0]);
   const mode = args.length === 1 ? 'all' : lower(args[1]);
-  if (args.length > 2 || (mode !== 'all' && mode !== 'write')) return SYNTAX_ERROR;
+  if (args.length > 2) return SYNTAX_ERROR;
+  if (mode !== 'all' && mode !== 'write') return invalidArgument('CLIENT PAUSE mode must be WRITE or ALL');
   if (timeoutMs === undefined) return invalidArgument('timeout is not an integer or out of range');
   if (timeoutMs < 0) return invalidArgument('timeout is negative');
   client.server.pause(Math.min(timeoutMs, 2 ** 31 - 1), mode === 'write');

@@ -171,7 +171,7 @@ export const command = container({
     },
     {
       name: 'getkeys',
-      arity: -3,
+      arity: -4,
       usage: '<full-command>',
       summary: 'Return the keys of a command with its arguments.',
       run: getKeys,
