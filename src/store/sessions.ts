@@ -172,8 +172,19 @@ export class Session {
   }
 }
 
+/** What a sequence of a session will be answered when its entry comes by, and the slot it concerns. */
+interface Foretold {
+  readonly slot: number;
+  readonly outcome: Remembered;
+}
+
 export class SessionTable {
   readonly #sessions = new Map<string, Session>();
+  /**
+   * Outcomes that came with a snapshot's slots, of entries that are still to come in the log, by session and sequence.
+   * They are no part of the sessions until then: these must go through the same states as on every other replica.
+   */
+  readonly #foretold = new Map<string, Map<number, Foretold>>();
   readonly #account: Account = { rememberedBytes: 0 };
   readonly #maxSessions: number;
 
@@ -226,6 +237,7 @@ export class SessionTable {
 
   clear(): void {
     for (const session of this.#sessions.values()) this.#drop(session);
+    this.#foretold.clear();
   }
 
   #inOrder(): Session[] {
@@ -246,12 +258,59 @@ export class SessionTable {
 
   /** Appends what is remembered of commands on one slot, to travel with its keys. */
   writeSlot(writer: ByteWriter, slot: number): void {
+    this.writeForetold(writer, slot);
     for (const session of this.#sessions.values()) {
       let concerned = false;
       session.forEach(slot, () => {
         concerned = true;
       });
       if (concerned) writeSession(writer, session, slot);
+    }
+  }
+
+  /** Takes what `writeSlot` gave elsewhere as outcomes of entries that are still to be applied here. */
+  foretell(reader: ByteReader): void {
+    while (reader.remainingBytes > 0) {
+      const key = reader.raw(SESSION_KEY_BYTES).toString('latin1');
+      reader.varint();
+      const floor = reader.varint();
+      let outcomes = this.#foretold.get(key);
+      if (outcomes === undefined) {
+        outcomes = new Map();
+        this.#foretold.set(key, outcomes);
+      }
+      for (let left = reader.varint(); left > 0; left--) {
+        const sequence = floor + reader.varint();
+        const slot = reader.u16();
+        outcomes.set(sequence, { slot, outcome: owned(readOutcome(reader)) });
+      }
+    }
+  }
+
+  /** What a snapshot told of a command that its slot reflects already. */
+  foretold(key: string, sequence: number): Remembered | undefined {
+    return this.#foretold.get(key)?.get(sequence)?.outcome;
+  }
+
+  /** The log has come as far as the snapshot's last slot. */
+  forgetForetold(): void {
+    this.#foretold.clear();
+  }
+
+  /** Appends what is foretold (of one slot, when given) in the form that `foretell` reads. */
+  writeForetold(writer: ByteWriter, slot: number | undefined): void {
+    const keys = [...this.#foretold.keys()].sort();
+    for (const key of keys) {
+      const outcomes = [...this.#foretold.get(key)!]
+        .filter(([, foretold]) => slot === undefined || foretold.slot === slot)
+        .sort((left, right) => left[0] - right[0]);
+      if (outcomes.length === 0) continue;
+      writer.raw(Buffer.from(key, 'latin1'));
+      writer.varint(0);
+      writer.varint(0);
+      writer.varint(outcomes.length);
+      for (const [sequence, foretold] of outcomes)
+        writeOutcome(writer, sequence, foretold.slot, foretold.outcome);
     }
   }
 
@@ -269,9 +328,7 @@ export class SessionTable {
     for (let left = reader.varint(); left > 0; left--) {
       const sequence = floor + reader.varint();
       const slot = reader.u16();
-      const hasReply = reader.u8();
-      if (hasReply > 1) throw new DecodeError('a remembered reply is neither there nor not');
-      const outcome = hasReply === 1 ? readReply(reader) : APPLIED;
+      const outcome = readOutcome(reader);
       if (sequence - session.floor >= LIMITS.maxRepliesPerSession)
         throw new DecodeError('a remembered sequence is out of its window');
       if (session.recall(sequence) === undefined) session.remember(sequence, slot, owned(outcome));
@@ -299,13 +356,23 @@ function writeSession(writer: ByteWriter, session: Session, slot: number | undef
     count++;
   });
   writer.varint(count);
-  session.forEach(slot, (sequence, entrySlot, outcome) => {
-    writer.varint(sequence - session.floor);
-    writer.u16(entrySlot);
-    if (outcome === APPLIED) writer.u8(0);
-    else {
-      writer.u8(1);
-      writeReply(writer, outcome);
-    }
-  });
+  session.forEach(slot, (sequence, entrySlot, outcome) =>
+    writeOutcome(writer, sequence - session.floor, entrySlot, outcome),
+  );
+}
+
+function writeOutcome(writer: ByteWriter, distance: number, slot: number, outcome: Remembered): void {
+  writer.varint(distance);
+  writer.u16(slot);
+  if (outcome === APPLIED) writer.u8(0);
+  else {
+    writer.u8(1);
+    writeReply(writer, outcome);
+  }
+}
+
+function readOutcome(reader: ByteReader): Remembered {
+  const hasReply = reader.u8();
+  if (hasReply > 1) throw new DecodeError('a remembered reply is neither there nor not');
+  return hasReply === 1 ? readReply(reader) : APPLIED;
 }

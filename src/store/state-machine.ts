@@ -133,7 +133,10 @@ class StateMachine implements GroupStateMachine {
     invariant(index > this.#index, 'entries are applied in order');
     const cursor = new BatchCursor(payload);
     this.#index = index;
-    if (this.#reflects.size > 0 && index > this.#reflectsUpTo) this.#reflects.clear();
+    if (this.#reflects.size > 0 && index > this.#reflectsUpTo) {
+      this.#reflects.clear();
+      this.#sessions.forgetForetold();
+    }
     this.#version = index * VERSIONS_PER_ENTRY;
     const limit = this.#version + VERSIONS_PER_ENTRY;
     if (cursor.timeMs > this.#logTimeMs) {
@@ -178,8 +181,9 @@ class StateMachine implements GroupStateMachine {
     const key = definition.firstKey === 0 ? undefined : cursor.args[definition.firstKey - 1];
     const slot = key === undefined ? NO_SLOT : slotOf(key);
     if (this.#reflects.size > 0 && definition !== quoinExpire && this.#isReflected(slot)) {
-      session?.remember(sequence, slot, APPLIED);
-      return REPLY_FORGOTTEN;
+      const known = session === undefined ? undefined : this.#sessions.foretold(session.key, sequence);
+      session?.remember(sequence, slot, known ?? APPLIED);
+      return known === undefined || known === APPLIED ? REPLY_FORGOTTEN : known;
     }
     this.#executingSlot = slot;
     const reply = this.#execute(cursor.bucketId, definition, cursor.args, false);
@@ -334,6 +338,7 @@ class StateMachine implements GroupStateMachine {
       writer.varint(index);
     }
     this.#sessions.write(writer);
+    this.#sessions.writeForetold(writer, undefined);
     return writer.take();
   }
 
@@ -353,7 +358,7 @@ class StateMachine implements GroupStateMachine {
     this.#index = 0;
     for (let left = reader.varint(); left > 0; left--) this.setSlotReflects(reader.u16(), reader.varint());
     this.#sessions.read(reader);
-    reader.end();
+    this.#sessions.foretell(reader);
   }
 
   scanSlot(
@@ -387,11 +392,12 @@ class StateMachine implements GroupStateMachine {
   }
 
   installSlotSessions(bytes: Buffer): void {
-    this.#sessions.readSlot(new ByteReader(bytes));
+    this.#sessions.foretell(new ByteReader(bytes));
   }
 
   setSlotReflects(slot: number, index: number): void {
-    this.#reflects.set(slot, index);
+    // A sender that is itself behind what its slots reflect has said so in its head.
+    this.#reflects.set(slot, Math.max(index, this.#reflects.get(slot) ?? 0));
     this.#reflectsUpTo = Math.max(this.#reflectsUpTo, index);
   }
 
