@@ -179,8 +179,8 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
 
   tick(nowMs: number): void {
     if (this.#failed) return;
-    this.core.tick(nowMs);
     this.guard(() => {
+      this.core.tick(nowMs);
       this.#snapshots.tick(nowMs);
       if (this.#stateMissing) this.#seekState(nowMs);
       else if (this.#leading) {
@@ -215,7 +215,7 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
 
   peerDead(node: NodeId): void {
     if (this.#failed || !this.members.includes(node)) return;
-    this.core.peerConnectionLost(node, this.host.env.clock.monotonicMs());
+    this.guard(() => this.core.peerConnectionLost(node, this.host.env.clock.monotonicMs()));
     this.host.pump.markDirty(this);
   }
 
@@ -255,7 +255,11 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
   }
 
   collect(awaiting: AwaitingSync[]): void {
-    if (this.#failed || !this.core.hasEffects()) return;
+    if (!this.#failed && this.core.hasEffects()) this.guard(() => this.#carryOut(awaiting));
+  }
+
+  /** The caller's duties of `RaftEffects`, up to what must wait for the sync. */
+  #carryOut(awaiting: AwaitingSync[]): void {
     const effects = this.core.takeEffects();
     for (const outgoing of effects.messages) this.#send(outgoing);
     const { entries, hardState, messagesAfterPersist } = effects;

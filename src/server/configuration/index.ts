@@ -1,5 +1,5 @@
 /** Configuration of a node: see `types.ts` for what comes out, `schema.ts` for what may go in. */
-export { formatAddress, isWildcardHost, parseAddress } from './address.js';
+export { formatAddress, parseAddress } from './address.js';
 export { parseBucket, parseConfiguration } from './parse.js';
 export { nearest } from './suggestion.js';
 export { defaultConfiguration, type LogLevel, type NodeConfiguration } from './types.js';

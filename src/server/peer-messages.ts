@@ -1,0 +1,80 @@
+/** Hands each message of a peer to the part of the node that it is for. */
+import type { NodeId } from '../protocol/raft/types.js';
+import type { DataReplica } from '../replica/data-replica.js';
+import type { MapReplica } from '../replica/map-replica.js';
+import { MESSAGE, type MessageKind } from '../replica/peers/frame.js';
+import type { PeerHub } from '../replica/peers/peer-hub.js';
+import type { Administration } from './administration.js';
+import { decodeForwardedReply, RemoteRequest } from './forwarding.js';
+import type { GroupRoute } from './group-route.js';
+import type { Leaders } from './leaders.js';
+
+export interface MessageTargets {
+  readonly peers: PeerHub;
+  readonly administration: Administration;
+  readonly leaders: Leaders;
+  replica(group: number): DataReplica | MapReplica | undefined;
+  dataReplica(group: number): DataReplica | undefined;
+  route(group: number): GroupRoute | undefined;
+  /** A peer wants the map. */
+  sendMap(to: NodeId): void;
+  receiveMap(body: Buffer): void;
+  /** Something was written to an outbox. */
+  scheduleFlush(): void;
+}
+
+export function dispatchMessage(
+  targets: MessageTargets,
+  from: NodeId,
+  kind: MessageKind,
+  group: number,
+  body: Buffer,
+): void {
+  switch (kind) {
+    case MESSAGE.raft:
+    case MESSAGE.heartbeat:
+      targets.replica(group)?.receive(from, body);
+      return;
+    case MESSAGE.forwardRequests: {
+      const request = new RemoteRequest(targets.peers, from, group, body);
+      const replica = targets.dataReplica(group);
+      if (replica === undefined) request.refuse('not-leader');
+      else replica.enqueue(request);
+      targets.scheduleFlush();
+      return;
+    }
+    case MESSAGE.forwardReplies: {
+      const answer = decodeForwardedReply(body, targets.peers.boot);
+      if (answer !== undefined) targets.route(group)?.replied(answer.sequence, answer.refusal, answer.reply);
+      return;
+    }
+    case MESSAGE.mapRequest:
+      targets.sendMap(from);
+      return;
+    case MESSAGE.mapReply:
+      targets.receiveMap(body);
+      return;
+    case MESSAGE.leaders:
+      targets.leaders.receive(from, body, (id) => targets.replica(id) !== undefined);
+      return;
+    case MESSAGE.snapshotChunk:
+      targets.replica(group)?.receiveSnapshotChunk(from, body);
+      return;
+    case MESSAGE.snapshotAcknowledgement:
+      targets.replica(group)?.receiveSnapshotAcknowledgement(from, body);
+      return;
+    case MESSAGE.snapshotWanted:
+      targets.replica(group)?.snapshotRequested(from);
+      return;
+    case MESSAGE.administration:
+      targets.administration.receive(from, body);
+      return;
+    case MESSAGE.administrationReply:
+      targets.administration.receiveReply(body);
+      return;
+    case MESSAGE.hello:
+    case MESSAGE.piece:
+      // The hub has dealt with these.
+      return;
+  }
+}
