@@ -13,8 +13,8 @@ describe('what a snapshot tells of a slot', () => {
   test('does not move the floor of a session whose earlier commands are still to come', () => {
     const source = new SessionTable();
     const session = source.use('aaaaaaaa', 1, 50);
-    session.remember(1, 7, 'one');
-    session.remember(2, 8, 'two');
+    session.remember(1, 7, 101);
+    session.remember(2, 8, 102);
     session.acknowledge(3);
     session.remember(3, 7, Buffer.from('three'));
     const target = new SessionTable();
