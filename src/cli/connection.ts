@@ -48,7 +48,7 @@ export function integerOption(min: number, max: number): (text: string) => numbe
 }
 
 /** Options of every command that speaks to a node. */
-export function withConnection(command: Command): Command {
+function withConnection(command: Command): Command {
   return command
     .option('--url <url>', `node to speak to, redis://host:port (or QUOIN_URL; default ${DEFAULT_URL})`)
     .option('--timeout <duration>', 'how long to wait for an answer', durationOption, 15_000);
@@ -86,7 +86,7 @@ function targetOf(options: ConnectionOptions, io: CliIo): Target {
 }
 
 /** Connects, authenticates when the URL has a password, and selects the bucket. */
-export async function connectTo(options: ConnectionOptions, io: CliIo): Promise<RespClient> {
+async function connectTo(options: ConnectionOptions, io: CliIo): Promise<RespClient> {
   const target = targetOf(options, io);
   const client = await RespClient.connect({
     host: target.host,

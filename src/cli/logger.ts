@@ -16,7 +16,7 @@ function fieldText(value: unknown): string {
 }
 
 /** One line of the format `text`. */
-export function textLine(time: Date, level: LogLevel, fields: LogFields, message: string): string {
+function textLine(time: Date, level: LogLevel, fields: LogFields, message: string): string {
   const shown = Object.entries(fields).map(([name, value]) => ` ${name}=${fieldText(value)}`);
   return `${time.toISOString()} ${level.toUpperCase().padEnd(5)} ${message}${shown.join('')}\n`;
 }

@@ -1,11 +1,10 @@
-/** A `CliIo` that keeps what is written and is asked to stop by the test. */
+/** A `CliIo` that keeps what is written. */
 import type { CliIo } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 
-export class MemoryIo implements CliIo {
+class MemoryIo implements CliIo {
   readonly #out: Buffer[] = [];
   readonly #err: Buffer[] = [];
-  readonly #listeners = new Set<(again: boolean) => void>();
   readonly stdout = { write: (chunk: string | Uint8Array) => this.#out.push(Buffer.from(chunk)) };
   readonly stderr = { write: (chunk: string | Uint8Array) => this.#err.push(Buffer.from(chunk)) };
   readonly stdin: AsyncIterable<Uint8Array>;
@@ -21,13 +20,9 @@ export class MemoryIo implements CliIo {
     })();
   }
 
-  onStop(callback: (again: boolean) => void): () => void {
-    this.#listeners.add(callback);
-    return () => this.#listeners.delete(callback);
-  }
-
-  stop(again = false): void {
-    for (const listener of this.#listeners) listener(again);
+  /** Nobody asks these commands to stop. */
+  onStop(): () => void {
+    return () => undefined;
   }
 
   get out(): string {

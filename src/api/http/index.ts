@@ -1,2 +1,2 @@
 /** The HTTP door of a node. */
-export { type HttpServer, type HttpServerOptions, startHttpServer } from './server.js';
+export { type HttpServer, startHttpServer } from './server.js';

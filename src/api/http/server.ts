@@ -84,7 +84,9 @@ function build(door: Door, metrics: HttpMetrics): FastifyInstance {
     forceCloseConnections: 'idle',
     rewriteUrl: (request) => rewriteKeyPath(request.url ?? '/'),
     routerOptions: { maxParamLength: 2 * MAX_HEADER_BYTES },
-    frameworkErrors: (error, _request, reply) => sendProblem(reply, problemOfError(error)),
+    frameworkErrors: (error, _request, reply) => {
+      void sendProblem(reply, problemOfError(error));
+    },
     clientErrorHandler: refuseGarbage,
     return503OnClosing: true,
     serverFactory: (handler) =>

@@ -16,7 +16,7 @@ function hexDigit(code: number): number {
 }
 
 /** The bytes that a percent-encoded text stands for; undefined when a `%` is not followed by two hex digits. */
-export function percentDecode(text: string, plusIsSpace: boolean): Buffer | undefined {
+function percentDecode(text: string, plusIsSpace: boolean): Buffer | undefined {
   // Node hands over the bytes of the request line one character each.
   const bytes = Buffer.from(text, 'latin1');
   let length = 0;

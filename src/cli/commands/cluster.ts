@@ -38,7 +38,7 @@ interface GroupSummary {
   readonly lag: Readonly<Record<string, number>> | null;
 }
 
-export interface ClusterStatus {
+interface ClusterStatus {
   readonly name: string;
   readonly epoch: number | null;
   readonly nodes: readonly NodeStatus[];
@@ -79,7 +79,7 @@ function groupSummary(id: number, views: readonly JsonObject[]): GroupSummary {
 }
 
 /** Asks one node for the map and every node for its part. */
-export async function clusterStatus(address: string, timeoutMs: number): Promise<ClusterStatus> {
+async function clusterStatus(address: string, timeoutMs: number): Promise<ClusterStatus> {
   const first = asObject(await httpRequest(address, 'GET', '/v1/cluster', { timeoutMs }));
   const nodes = asList(first.nodes).map(asObject);
   const views = await Promise.all(
@@ -128,8 +128,9 @@ function lagText(lag: GroupSummary['lag']): string {
 }
 
 /** The status as tables. */
-export function formatStatus(status: ClusterStatus): string {
-  const dash = (value: unknown): string => (value === null || value === '' ? '-' : String(value));
+function formatStatus(status: ClusterStatus): string {
+  const dash = (value: string | number | null): string =>
+    value === null || value === '' ? '-' : String(value);
   const nodes = formatTable(
     ['node', 'state', 'epoch', 'leads', 'resp', 'http', 'grpc'],
     status.nodes.map((node) => [

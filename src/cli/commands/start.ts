@@ -53,7 +53,13 @@ export function addStartCommand(program: Command, { io }: CliContext): void {
       });
       try {
         const { serveNode } = await import('../../embed/serve.js');
-        const service = await serveNode(configuration, createLogger(configuration, io.stderr));
+        const starting = serveNode(configuration, createLogger(configuration, io.stderr));
+        const service = await Promise.race([starting, stopAsked]);
+        if (service === undefined) {
+          // Asked to stop before it could begin: it stops as soon as it has, unless the process is gone by then.
+          starting.then((late) => late.stop()).catch(() => undefined);
+          return;
+        }
         const { id, dataDir } = configuration.node;
         const { resp, http, grpc } = service.addresses;
         if (options.json === true)

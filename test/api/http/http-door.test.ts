@@ -244,7 +244,7 @@ describe('compare-and-set', () => {
       { 'if-none-match': '"1"' },
       { 'if-match': '*', 'if-none-match': '*' },
     ])
-      await expectProblem(await put(headers as Record<string, string>), 400, 'WRONG_ARGUMENTS');
+      await expectProblem(await put(headers), 400, 'WRONG_ARGUMENTS');
   });
 
   test('saves a reader the bytes that it has', async () => {

@@ -33,7 +33,7 @@ const NO_BODY = Buffer.alloc(0);
 export function storedValue(reply: unknown): StoredValue | undefined {
   if (reply === null) return undefined;
   if (Array.isArray(reply)) {
-    const [value, version, expiresAtMs]: unknown[] = reply;
+    const [value, version, expiresAtMs] = reply as readonly unknown[];
     if (Buffer.isBuffer(value) && isVersion(version) && typeof expiresAtMs === 'number')
       return { value, version, expiresAtMs };
   }

@@ -28,7 +28,7 @@ export function listingRoutes(server: FastifyInstance, door: Door): void {
     do {
       const args = [Buffer.from(cursor), prefix, Buffer.from(String(limit - keys.length))];
       const reply = await submit(door, 'quoin.list', bucket, args, { consistency });
-      const [next, found]: readonly unknown[] = Array.isArray(reply) ? reply : [];
+      const [next, found] = (Array.isArray(reply) ? reply : []) as readonly unknown[];
       if (!Array.isArray(found) || (!Buffer.isBuffer(next) && typeof next !== 'string'))
         throw unexpectedReply('quoin.list');
       for (const key of found as readonly unknown[]) {
