@@ -25,7 +25,7 @@ const HEADER_BYTES = 9;
 const SESSION_BYTES = 8;
 const TWO_TO_32 = 2 ** 32;
 /** The session of commands that need no memory. */
-export const NO_SESSION = '0000000000000000';
+const NO_SESSION = '0000000000000000';
 
 function hexDigit(code: number): number {
   if (code >= 0x30 && code <= 0x39) return code - 0x30;

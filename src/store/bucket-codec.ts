@@ -43,7 +43,7 @@ export function encodeBucket(bucket: BucketDescription): Buffer {
   return writer.take();
 }
 
-export function decodeBucket(bytes: Buffer): BucketDescription {
+function decodeBucket(bytes: Buffer): BucketDescription {
   const reader = new ByteReader(bytes);
   const bucket = readBucket(reader);
   reader.end();

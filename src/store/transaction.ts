@@ -60,7 +60,7 @@ export function encodeTransaction(
 }
 
 /** The second argument of `quoin.exec`; throws `DecodeError`. */
-export function decodeTransaction(bytes: Buffer): DecodedTransaction {
+function decodeTransaction(bytes: Buffer): DecodedTransaction {
   const reader = new ByteReader(bytes);
   const format = reader.u8();
   if (format !== FORMAT) throw new DecodeError(`transaction format ${format} is not known`);

@@ -13,8 +13,8 @@ import { createStateMachine } from '../../src/store/state-machine.js';
 import { type BucketDescription, CLOCK_BEHIND, type GroupStateMachine } from '../../src/store/types.js';
 import { TestEngines } from './reference-engine.js';
 
-export const ALL_SLOTS: readonly SlotRange[] = [{ first: 0, last: SLOT_COUNT - 1 }];
-export const SESSION = '0123456789abcdef';
+const ALL_SLOTS: readonly SlotRange[] = [{ first: 0, last: SLOT_COUNT - 1 }];
+const SESSION = '0123456789abcdef';
 export const START_MS = 1_700_000_000_000;
 
 export function bucketOf(id: number, ttlMs = 0): BucketDescription {
