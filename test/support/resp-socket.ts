@@ -25,6 +25,13 @@ export type Decoded =
   | { readonly double: string }
   | { readonly verbatim: string };
 
+/** A reply that is text, verbatim or not. */
+export function textOf(reply: Decoded): string {
+  if (typeof reply === 'string') return reply;
+  if (reply !== null && typeof reply === 'object' && 'verbatim' in reply) return reply.verbatim;
+  throw new Error(`not text: ${JSON.stringify(reply)}`);
+}
+
 const DEADLINE_MS = 10_000;
 
 /** Thrown inside when bytes are missing. */

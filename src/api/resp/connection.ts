@@ -23,6 +23,7 @@ import { ANSWERED } from './connection-command.js';
 import { NOT_IN_TRANSACTION, transactionDiscarded, unknownCommand, wrongArity } from './messages.js';
 import { COMMAND, FAILED, INCOMPLETE, REFUSED, RequestParser } from './parser.js';
 import { PendingRequest, ReplySlot, type ReplyTransform } from './pending.js';
+import { ReplyRow } from './reply-row.js';
 import { refusalFor } from './routing.js';
 import type { RespServer } from './server.js';
 import { type Transaction, WatchList } from './transaction.js';
@@ -82,16 +83,7 @@ export class ClientConnection {
   pendingWrites = 0;
   /** True when this turn's flush will visit the connection. */
   dirty = false;
-  #head: ReplySlot | undefined;
-  #tail: ReplySlot | undefined;
-  #inflight = 0;
-  #inflightBytes = 0;
-  /** Commands of the store without an answer. */
-  #waiting = 0;
-  /** Bytes of answers that are there but not yet handed to the socket. */
-  #heldBytes = 0;
-  /** Size of large answers lately: what one more request may be expected to bring. */
-  #expectedReplyBytes = 0;
+  readonly #row = new ReplyRow();
   #barrier = false;
   /** A command that was read but must wait (CLIENT PAUSE); the parser still holds it. */
   #postponed = false;
@@ -136,7 +128,7 @@ export class ClientConnection {
   }
 
   get inflight(): number {
-    return this.#inflight;
+    return this.#row.length;
   }
 
   #onData(chunk: Buffer): void {
@@ -156,7 +148,7 @@ export class ClientConnection {
     this.#refreshBucket();
     for (;;) {
       if (this.#closing) break;
-      if (this.#barrier || !this.#hasRoom()) {
+      if (this.#barrier || !this.#row.hasRoom(this.#socket.writableLength)) {
         this.#stalled = true;
         break;
       }
@@ -197,16 +189,6 @@ export class ClientConnection {
       else this.#socket.resume();
     }
     if (this.#inputEnded) this.#endWhenDone();
-  }
-
-  #hasRoom(): boolean {
-    if (this.#inflight === 0) return this.#socket.writableLength < LIMITS.maxConnectionOutputBytes;
-    return (
-      this.#inflight < LIMITS.maxConnectionInflight &&
-      this.#inflightBytes < LIMITS.maxRequestBytes &&
-      this.#socket.writableLength + this.#heldBytes + this.#inflight * this.#expectedReplyBytes <
-        LIMITS.maxConnectionOutputBytes
-    );
   }
 
   /** The bucket's description may have changed with the map. */
@@ -282,7 +264,7 @@ export class ClientConnection {
       this.#parser.requestBytes,
       transform,
     );
-    this.#append(request);
+    this.#row.append(request);
     if (request.isWrite) this.pendingWrites++;
     this.server.node.submit(request);
   }
@@ -331,13 +313,13 @@ export class ClientConnection {
     if (closes) this.#closing = true;
     slot.done = true;
     slot.reply = reply;
-    this.#append(slot);
+    this.#row.append(slot);
     this.#hold(slot);
   }
 
   #answerLater(entry: CommandEntry, args: readonly Buffer[], outcome: Promise<Reply>): void {
     const slot = new ReplySlot(this, entry, args, this.#turnStartedAtMs, this.#parser.requestBytes, false);
-    this.#append(slot);
+    this.#row.append(slot);
     this.#barrier = true;
     const finish = (reply: Reply): void => {
       this.#barrier = false;
@@ -347,31 +329,21 @@ export class ClientConnection {
     outcome.then(finish, (error: unknown) => finish(ErrorReply.from(error)));
   }
 
-  #append(slot: ReplySlot): void {
-    if (this.#tail === undefined) this.#head = slot;
-    else this.#tail.next = slot;
-    this.#tail = slot;
-    this.#inflight++;
-    this.#inflightBytes += slot.sizeBytes;
-    if (slot instanceof PendingRequest) this.#waiting++;
-  }
-
   /** Called by a slot that has got its answer. */
   completed(slot: ReplySlot): void {
     if (slot.isWrite) this.pendingWrites--;
-    if (slot instanceof PendingRequest && --this.#waiting === 0 && this.#idleWaiters.length > 0) {
-      for (const resolve of this.#idleWaiters.splice(0)) resolve();
+    if (slot instanceof PendingRequest) {
+      this.#row.storeAnswered();
+      if (this.#idleWaiters.length > 0 && this.#row.idle) {
+        for (const resolve of this.#idleWaiters.splice(0)) resolve();
+      }
     }
     if (!this.#closed) this.#hold(slot);
   }
 
   /** An answer is there and waits for its turn. */
   #hold(slot: ReplySlot): void {
-    const size = replyBytes(slot.reply);
-    this.#heldBytes += size;
-    const faded = this.#expectedReplyBytes - Math.ceil(this.#expectedReplyBytes / 8);
-    this.#expectedReplyBytes = size > faded ? size : faded;
-    if (slot === this.#head && !this.dirty) this.server.willFlush(this);
+    if (this.#row.hold(slot) && !this.dirty) this.server.willFlush(this);
   }
 
   /** Writes the finished head of the row. Called once a turn by the server, with the writer that all share. */
@@ -380,37 +352,23 @@ export class ClientConnection {
     if (this.#closed) return;
     const socket = this.#socket;
     const { server } = this;
-    let slot = this.#head;
-    let closes = false;
-    while (slot?.done === true && !closes) {
-      if (!slot.silent) writer.write(slot.reply, slot.protocol);
-      this.#heldBytes -= replyBytes(slot.reply);
-      this.#inflight--;
-      this.#inflightBytes -= slot.sizeBytes;
-      closes = slot.closes;
-      server.account(slot, nowMs);
-      slot = slot.next;
-      if (writer.pendingBytes > LIMITS.maxConnectionOutputBytes) break;
-    }
-    this.#head = slot;
-    if (slot === undefined) this.#tail = undefined;
+    const last = this.#row.write(writer, nowMs);
     server.bytesWritten += writer.pendingBytes;
     writer.sendTo(socket);
-    if (closes) {
+    if (last?.closes === true) {
       this.#finish();
-      return;
-    }
-    if (slot?.done === true) {
+    } else if (this.#row.ready) {
       // The rest waits for `drain` when the socket is full, else for the next turn.
       if (socket.writableLength < LIMITS.maxConnectionOutputBytes) server.willFlush(this);
-      return;
+    } else if (this.#stalled && !this.#barrier) {
+      this.#drain();
+    } else if (this.#inputEnded) {
+      this.#endWhenDone();
     }
-    if (this.#stalled && !this.#barrier) this.#drain();
-    else if (this.#inputEnded) this.#endWhenDone();
   }
 
   #onDrain(): void {
-    if (this.#head?.done === true && !this.dirty) this.server.willFlush(this);
+    if (this.#row.ready && !this.dirty) this.server.willFlush(this);
     else if (this.#stalled && !this.#barrier) this.#drain();
   }
 
@@ -421,7 +379,7 @@ export class ClientConnection {
   }
 
   #endWhenDone(): void {
-    if (this.#inflight === 0 && !this.#stalled && !this.#draining) this.#finish();
+    if (this.#row.length === 0 && !this.#stalled && !this.#draining) this.#finish();
   }
 
   /** Ends the connection once what has been written is sent. */
@@ -432,8 +390,7 @@ export class ClientConnection {
 
   #onClose(): void {
     this.#closed = true;
-    this.#head = undefined;
-    this.#tail = undefined;
+    this.#row.clear();
     this.transaction = undefined;
     this.server.removeConnection(this);
   }
@@ -465,7 +422,7 @@ export class ClientConnection {
 
   /** Resolves once every earlier command of the store has been answered. */
   idle(): Promise<void> {
-    if (this.#waiting === 0) return Promise.resolve();
+    if (this.#row.idle) return Promise.resolve();
     return new Promise((resolve) => this.#idleWaiters.push(resolve));
   }
 
@@ -503,15 +460,6 @@ export class ClientConnection {
 function formatAddress(host: string | undefined, port: number | undefined): string {
   if (host === undefined || port === undefined) return '?:0';
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** Bytes of the strings of an answer, nearly: enough to bound what is held. */
-function replyBytes(reply: Reply): number {
-  if (Buffer.isBuffer(reply)) return reply.length;
-  if (!Array.isArray(reply)) return 0;
-  let size = 0;
-  for (const item of reply) size += Buffer.isBuffer(item) ? item.length + 16 : 16;
-  return size;
 }
 
 /** The first words of an HTTP request that a web page can be made to send here. */

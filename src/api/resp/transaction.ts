@@ -17,6 +17,7 @@ import { ANSWERED } from './connection-command.js';
 import { CROSS_SLOT, NOT_IN_TRANSACTION } from './messages.js';
 import type { ReplyTransform } from './pending.js';
 import { commonSlot, refusalFor } from './routing.js';
+import { isArrayReply } from './words.js';
 
 interface QueuedCommand {
   readonly entry: CommandEntry;
@@ -137,7 +138,7 @@ export class ExecutionPlan implements ReplyTransform {
 
   /** Puts the store's answers and those of the connection's commands into the order of the queue. */
   transform(reply: Reply): Reply {
-    if (!Array.isArray(reply)) return reply;
+    if (!isArrayReply(reply)) return reply;
     const replies: Reply[] = [];
     let next = 0;
     for (const step of this.#steps) {

@@ -1,4 +1,5 @@
-/** Small readers of command words: options, integers. They allocate only when a command is not on the hot path. */
+/** Small readers of command words and replies, for commands that are not on the hot path. */
+import type { Reply } from '../../store/reply.js';
 
 /** The word in lower case; options and subcommands are told apart without regard to case. */
 export function lower(word: Buffer | undefined): string {
@@ -17,4 +18,8 @@ export function integer(word: Buffer | undefined): number | undefined {
 /** A bulk string of text. */
 export function bulk(text: string): Buffer {
   return Buffer.from(text, 'utf8');
+}
+
+export function isArrayReply(reply: Reply): reply is readonly Reply[] {
+  return Array.isArray(reply);
 }

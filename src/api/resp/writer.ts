@@ -19,6 +19,7 @@ import {
   SimpleString,
   VerbatimReply,
 } from '../../store/reply.js';
+import { isArrayReply } from './words.js';
 
 export type ProtocolVersion = 2 | 3;
 
@@ -184,7 +185,7 @@ export class ReplyWriter {
     } else if (reply instanceof VerbatimReply) {
       if (protocol === 3) this.#bulk(Buffer.from(`txt:${reply.text}`, 'utf8'), TYPE.verbatim);
       else this.#bulk(Buffer.from(reply.text, 'utf8'), TYPE.bulk);
-    } else if (Array.isArray(reply)) {
+    } else if (isArrayReply(reply)) {
       this.#line(TYPE.array, reply.length);
       for (const item of reply) this.write(item, protocol);
     }

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { Cluster, Redis } from 'ioredis';
 import { createClient, createCluster } from 'redis';
 import { describe, expect, it } from 'vitest';
+import { textOf } from '../../support/resp-socket.js';
 import { type Door, openCluster, openDoor } from './door.js';
 
 function run(program: string, args: readonly string[], input = ''): Promise<string> {
@@ -142,7 +143,7 @@ describe('redis-benchmark', () => {
     expect(clustered).not.toMatch(/error|WARN/i);
     for (const door of doors) {
       const client = await door.connect();
-      const stats = String(await client.command('INFO', 'commandstats'));
+      const stats = textOf(await client.command('INFO', 'commandstats'));
       expect(stats).toMatch(/cmdstat_set:calls=\d+,.*failed_calls=0/);
     }
   });

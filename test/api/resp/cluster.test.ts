@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { clusterNodeId } from '../../../src/api/resp/cluster-view.js';
 import { slotOf } from '../../../src/base/slots.js';
-import { type Decoded, RespError, type RespSocket } from '../../support/resp-socket.js';
+import { type Decoded, RespError, type RespSocket, textOf } from '../../support/resp-socket.js';
 import { openCluster, openDoor } from './door.js';
 
 // With three nodes and equal runs: 'b' (3300) is in the first third, 'c' (7365) in the second, 'a' (15495) in the last.
@@ -12,12 +12,12 @@ async function shownIn(client: RespSocket): Promise<string[][]> {
   const names = new Map(['n1', 'n2', 'n3'].map((id) => [clusterNodeId(id), id]));
   const rows = await client.command('CLUSTER', 'SLOTS');
   return (rows as Decoded[][]).map((row) =>
-    row.slice(2).map((node) => names.get(String((node as Decoded[])[2])) ?? 'nobody'),
+    row.slice(2).map((node) => names.get(textOf((node as Decoded[])[2] ?? null)) ?? 'nobody'),
   );
 }
 
 function nodesText(reply: Decoded): string[] {
-  return String(reply).trim().split('\n');
+  return textOf(reply).trim().split('\n');
 }
 
 describe('the cluster as clients see it', () => {
@@ -68,7 +68,7 @@ describe('the cluster as clients see it', () => {
     expect(shards).toHaveLength(3);
     const third3 = await doors[2]!.connect();
     expect(await third3.command('ROLE')).toEqual(['slave', '127.0.0.1', expect.any(Number), 'connected', 0]);
-    expect(String(await third3.command('INFO', 'replication'))).toContain('role:slave');
+    expect(textOf(await third3.command('INFO', 'replication'))).toContain('role:slave');
   });
 
   it('has a connected member stand in for a leader that is not known', async () => {
@@ -82,12 +82,12 @@ describe('the cluster as clients see it', () => {
       ['n3', 'n2'],
       ['n3', 'n2'],
     ]);
-    const info = String(await client.command('CLUSTER', 'INFO'));
+    const info = textOf(await client.command('CLUSTER', 'INFO'));
     expect(info).toContain('cluster_state:fail');
     expect(info).toContain('cluster_slots_ok:10923');
-    expect(String(await client.command('CLUSTER', 'NODES'))).toMatch(/slave,fail\? .* disconnected/);
+    expect(textOf(await client.command('CLUSTER', 'NODES'))).toMatch(/slave,fail\? .* disconnected/);
     node.leaders.set(2, 'n3');
-    expect(String(await client.command('CLUSTER', 'INFO'))).toContain('cluster_state:ok');
+    expect(textOf(await client.command('CLUSTER', 'INFO'))).toContain('cluster_state:ok');
   });
 
   it('knows slots and the keys in them', async () => {

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { CommandTable } from '../../../src/api/resp/command-table.js';
 import { CONNECTION_COMMANDS } from '../../../src/api/resp/commands/index.js';
-import { type Decoded, encodeCommand, RespError, type RespSocket } from '../../support/resp-socket.js';
+import {
+  type Decoded,
+  encodeCommand,
+  RespError,
+  type RespSocket,
+  textOf,
+} from '../../support/resp-socket.js';
 import { openDoor, until } from './door.js';
 
 async function open(): Promise<RespSocket> {
@@ -10,7 +16,7 @@ async function open(): Promise<RespSocket> {
 
 function fields(reply: Decoded): Map<string, string> {
   const found = new Map<string, string>();
-  for (const line of String(reply).split('\r\n')) {
+  for (const line of textOf(reply).split('\r\n')) {
     const colon = line.indexOf(':');
     if (colon > 0) found.set(line.slice(0, colon), line.slice(colon + 1));
   }
@@ -142,7 +148,11 @@ describe('HELLO and AUTH', () => {
     });
     const client = await connect();
     expect(await client.command('GET', 'a')).toEqual(error('NOAUTH Authentication required.'));
-    expect(String((await client.command('HELLO', '3')) as RespError)).toBeDefined();
+    expect(await client.command('HELLO', '3')).toEqual(
+      error(
+        'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time',
+      ),
+    );
     expect(await client.command('AUTH', 'wrong')).toEqual(
       error('WRONGPASS invalid username-password pair or user is disabled.'),
     );
@@ -185,9 +195,9 @@ describe('CLIENT', () => {
     expect(await client.command('CLIENT', 'SETINFO', 'other', '1')).toEqual(
       error("ERR Unrecognized option 'other'"),
     );
-    const info = String(await client.command('CLIENT', 'INFO'));
+    const info = textOf(await client.command('CLIENT', 'INFO'));
     expect(info).toMatch(/ name=worker-1 .* cmd=client .* lib-name=lib lib-ver=1\.0 /);
-    const id = await client.command('CLIENT', 'ID');
+    const id = Number(await client.command('CLIENT', 'ID'));
     expect(info.startsWith(`id=${id} `)).toBe(true);
   });
 
@@ -198,11 +208,11 @@ describe('CLIENT', () => {
     const third = await connect();
     const id = Number(await other.command('CLIENT', 'ID'));
     await third.command('PING');
-    const lines = String(await client.command('CLIENT', 'LIST'))
+    const lines = textOf(await client.command('CLIENT', 'LIST'))
       .trim()
       .split('\n');
     expect(lines).toHaveLength(3);
-    expect(String(await client.command('CLIENT', 'LIST', 'ID', String(id)))).toContain(`id=${id} `);
+    expect(textOf(await client.command('CLIENT', 'LIST', 'ID', String(id)))).toContain(`id=${id} `);
     expect(await client.command('CLIENT', 'LIST', 'TYPE', 'pubsub')).toBe('');
     expect(await client.command('CLIENT', 'KILL', 'ID', String(id))).toBe(1);
     await other.untilClosed();
@@ -315,12 +325,12 @@ describe('INFO and CONFIG', () => {
     expect(all.get('quoin_writes')).toBe('1');
     expect(all.get('role')).toBe('master');
     expect(all.has('cmdstat_set')).toBe(false);
-    const stats = String(await client.command('INFO', 'commandstats'));
+    const stats = textOf(await client.command('INFO', 'commandstats'));
     expect(stats).toContain('cmdstat_set:calls=1,');
     expect(stats).not.toContain('# Server');
     expect(await client.command('CONFIG', 'RESETSTAT')).toBe('OK');
-    expect(String(await client.command('INFO', 'commandstats'))).not.toContain('cmdstat_set');
-    expect(String(await client.command('INFO', 'nosuch'))).toBe('');
+    expect(textOf(await client.command('INFO', 'commandstats'))).not.toContain('cmdstat_set');
+    expect(textOf(await client.command('INFO', 'nosuch'))).toBe('');
   });
 
   it('reads settings by pattern and changes those that can be changed', async () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { MAX_BULK_BYTES } from '../../../src/api/resp/parser.js';
 import { LIMITS } from '../../../src/base/limits.js';
 import { FakeNode } from '../../support/fake-node.js';
-import { encodeCommand, RespError } from '../../support/resp-socket.js';
+import { encodeCommand, RespError, textOf } from '../../support/resp-socket.js';
 import { openDoor, until } from './door.js';
 
 describe('pipelined requests', () => {
@@ -263,7 +263,7 @@ describe('connections', () => {
     const client = await connect();
     expect(await client.command('GET', 'a')).toEqual(new RespError('LOADING the log is being read'));
     expect(await client.command('PING')).toBe('PONG');
-    expect(String(await client.command('INFO', 'persistence'))).toContain('loading:1');
+    expect(textOf(await client.command('INFO', 'persistence'))).toContain('loading:1');
     node.phase = { phase: 'serving', reason: '' };
     expect(await client.command('SET', 'a', '1')).toBe('OK');
   });

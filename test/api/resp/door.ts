@@ -20,7 +20,7 @@ export interface Door {
   readonly node: FakeNode;
   readonly address: string;
   readonly server: RunningRespServer;
-  connect(): Promise<RespSocket>;
+  readonly connect: () => Promise<RespSocket>;
 }
 
 export async function openDoor(
@@ -33,7 +33,7 @@ export async function openDoor(
     node,
     server,
     address: server.address,
-    async connect() {
+    connect: async () => {
       const socket = await RespSocket.connect(server.address);
       sockets.push(socket);
       return socket;

@@ -2,9 +2,10 @@
 import { GlobPattern } from '../../../store/glob.js';
 import { MapReply, NULL_ARRAY, type Reply, SetReply, SimpleString } from '../../../store/reply.js';
 import { categoriesOf } from '../acl-categories.js';
-import { type CommandEntry, keyPositions } from '../command-table.js';
+import type { CommandEntry } from '../command-table.js';
 import type { ClientConnection } from '../connection.js';
 import { container } from '../container.js';
+import { keyPositions } from '../key-positions.js';
 import { invalidArgument, SYNTAX_ERROR } from '../messages.js';
 import { bulk, lower } from '../words.js';
 
