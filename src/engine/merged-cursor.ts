@@ -4,7 +4,7 @@
  */
 import { slotOfToken } from '../base/slots.js';
 import type { LedgerGeneration } from './ledger.js';
-import type { IndexCursor } from './memory/ordered-index.js';
+import type { IndexCursor } from './memory/index-cursor.js';
 import type { EngineRecord } from './types.js';
 
 export class MergedCursor {

@@ -126,8 +126,8 @@ export class SlotStatistics {
       page.keys[at] = reader.u32();
       page.digests[at] = reader.u32();
       page.bytes[at] = reader.varint();
-      this.#keyCount += page.keys[at]!;
-      this.#dataBytes += page.bytes[at]!;
+      this.#keyCount += page.keys[at];
+      this.#dataBytes += page.bytes[at];
     }
     reader.end();
   }

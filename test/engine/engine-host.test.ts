@@ -247,7 +247,8 @@ describe('a log replayed over a checkpoint', () => {
   /** What a group's log does to its buckets: each entry at its index, so that applying one twice would show. */
   type Entry =
     | { readonly kind: 'append' | 'remove'; readonly bucket: number; readonly key: string }
-    | { readonly kind: 'clear' | 'drop'; readonly bucket: number };
+    | { readonly kind: 'clear'; readonly bucket: number }
+    | { readonly kind: 'drop'; readonly bucket: number };
   const buckets = fc.constantFrom(1, 2);
   const keys = fc.constantFrom('a', 'b', 'c', '{s}x', '{s}y');
   const entries: fc.Arbitrary<Entry> = fc.oneof(

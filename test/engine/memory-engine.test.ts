@@ -83,7 +83,7 @@ describe('the index of the memory engine', () => {
     }
     const seen: string[] = [];
     engine.scan(0, TOKEN_END, (token, key) => {
-      seen.push(`${token} ${key}`);
+      seen.push(`${token} ${key.toString()}`);
       return true;
     });
     expect(seen).toEqual(expected);

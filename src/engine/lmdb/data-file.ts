@@ -20,7 +20,7 @@ const META_BYTES = 160;
 const MIN_PAGE_BYTES = 512;
 const MAX_PAGE_BYTES = 65536;
 
-export function dataFilePath(directory: string): string {
+function dataFilePath(directory: string): string {
   return `${directory}/data.mdb`;
 }
 

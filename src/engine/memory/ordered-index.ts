@@ -11,66 +11,38 @@
  * few of its slots, splits in two; a segment of a single slot grows in steps. So every pause is short, and the hash
  * within a slot being uniform, even all keys falling into one slot leave the probing short.
  *
- * An entry is two 32-bit words: the top 32 bits of the token within the segment's range (the tag), and the reference;
- * reference 0 means empty. The token's bits below the tag are in the record.
- *
- * Invariants of a segment:
- * - entries stand in the order of (token, key); each at its home position or right of it, with no gap in between;
- * - the last position is always empty, so that every walk ends.
+ * The token's bits below an entry's tag are in the record; the invariants of a segment are told in `segment.ts`.
  */
-import { invariant } from '../../base/errors.js';
-import { SLOT_COUNT, TOKENS_PER_SLOT } from '../../base/slots.js';
+import { TOKENS_PER_SLOT } from '../../base/slots.js';
+import { IndexCursor } from './index-cursor.js';
 import type { RecordStore } from './record-store.js';
+import {
+  EMPTY_TAGS,
+  FULL_ARRAY_LENGTH,
+  gather,
+  layOut,
+  MIN_CAPACITY,
+  ROOT_COUNT,
+  ROOT_DEPTH,
+  ROOT_SLOTS,
+  type Root,
+  type Segment,
+  SLOT_SCALE,
+  sizeOf,
+  TAG_SPAN,
+} from './segment.js';
 
-/** Slots of one root segment: 2^7, because records keep nine low token bits (seven and the two below the hash). */
-const ROOT_DEPTH = 7;
-const ROOT_SLOTS = 1 << ROOT_DEPTH;
-const ROOT_COUNT = SLOT_COUNT / ROOT_SLOTS;
 /** A segment of more than one slot splits beyond this. */
 const SPLIT_ENTRIES = 2048;
 /** An insertion that would move more entries than this splits or regrows the segment. */
 const MAX_SHIFT = 256;
-const MIN_CAPACITY = 10;
-/** Home positions of a grown segment: as many as keep the load below MAX_LOAD until it splits. */
-const FULL_CAPACITY = 2560;
 const MAX_LOAD = 0.8;
 /** A segment emptier than this is laid out anew, smaller. */
 const MIN_LOAD = 0.25;
-/** A segment is laid out for at most this load, so that it does not grow again at once. */
-const LAYOUT_LOAD = 0.64;
 /** Arrays of grown segments kept for the next split, instead of being left to the collector. */
 const MAX_SPARE_ARRAYS = 4;
-/** Accounted for each segment beside its entries: the objects that hold it. */
-const SEGMENT_OBJECT_BYTES = 400;
-
-const TAG_SPAN = 2 ** 32;
-const SLOT_SCALE = 1 / TOKENS_PER_SLOT;
-
-/** Entries of an aligned range of slots. */
-interface Segment {
-  readonly firstSlot: number;
-  /** The range is 2^depth slots. */
-  readonly depth: number;
-  readonly firstToken: number;
-  /** token offset * tagScale = tag. */
-  readonly tagScale: number;
-  /** Tag, reference, tag, reference, ... */
-  entries: Uint32Array;
-  /** Home positions; there are some more positions than these. */
-  capacity: number;
-  /** tag * homeScale = home position. */
-  homeScale: number;
-  count: number;
-}
-
 /** What keeps an entry from being inserted: see `insertAt`. */
 type Obstacle = 'none' | 'large' | 'full' | 'crowded' | 'tail';
-
-/** The segments of one root range: a directory of 2^(ROOT_DEPTH - shift) places. */
-interface Root {
-  shift: number;
-  segments: Segment[];
-}
 
 export class OrderedIndex {
   readonly #records: RecordStore;
@@ -277,45 +249,21 @@ export class OrderedIndex {
     segment.count = fresh.count;
   }
 
-  /** A segment of entries [from, to) of sorted arrays. Capacity 0: by their number. */
   #layOut(
     firstSlot: number,
     depth: number,
-    wantedCapacity: number,
+    capacity: number,
     tags: Uint32Array,
     references: Uint32Array,
     from: number,
     to: number,
   ): Segment {
-    const count = to - from;
-    const capacity = wantedCapacity > 0 ? wantedCapacity : capacityFor(count);
-    const homeScale = capacity / TAG_SPAN;
-    let end = 0;
-    for (let i = from; i < to; i++) end = Math.max(end, (tags[i]! * homeScale) >>> 0) + 1;
-    const tail = tailOf(capacity) + (Math.max(0, end - capacity) >>> 2);
-    const entries = this.#newArray((Math.max(capacity, end) + tail + 1) * 2);
-    let next = 0;
-    for (let i = from; i < to; i++) {
-      const position = Math.max(next, (tags[i]! * homeScale) >>> 0);
-      entries[position * 2] = tags[i]!;
-      entries[position * 2 + 1] = references[i]!;
-      next = position + 1;
-    }
-    const segment: Segment = {
-      firstSlot,
-      depth,
-      firstToken: firstSlot * TOKENS_PER_SLOT,
-      tagScale: 2 ** -(depth + 2),
-      entries,
-      capacity,
-      homeScale,
-      count,
-    };
+    const segment = layOut(this.#newArray, firstSlot, depth, capacity, tags, references, from, to);
     this.#memoryBytes += sizeOf(segment);
     return segment;
   }
 
-  #newArray(length: number): Uint32Array {
+  readonly #newArray = (length: number): Uint32Array => {
     const spares = this.#spareArrays;
     if (spares.length > 0 && spares[0]!.length === length) {
       const spare = spares.pop()!;
@@ -323,7 +271,7 @@ export class OrderedIndex {
       return spare;
     }
     return new Uint32Array(length);
-  }
+  };
 
   /** Takes back the array of a segment that has been laid out anew: most have one size, and memory stays unbroken. */
   #reuseArray(entries: Uint32Array): void {
@@ -365,105 +313,4 @@ export class OrderedIndex {
   cursor(fromToken: number): IndexCursor {
     return new IndexCursor(this.#roots, this.#records, fromToken);
   }
-}
-
-/** Walks entries in the order of (token, key). */
-export class IndexCursor {
-  readonly #roots: readonly (Root | undefined)[];
-  readonly #records: RecordStore;
-  #segment: Segment | undefined;
-  #at = -2;
-  #nextSlot: number;
-  /** The present entry's reference; 0 past the end. */
-  reference = 0;
-  /** The present entry's token. */
-  token = 0;
-
-  constructor(roots: readonly (Root | undefined)[], records: RecordStore, fromToken: number) {
-    this.#roots = roots;
-    this.#records = records;
-    this.#nextSlot = Math.min(SLOT_COUNT, Math.floor(Math.max(0, fromToken) * SLOT_SCALE));
-    this.#enterNextSegment();
-    const segment = this.#segment;
-    if (segment !== undefined && fromToken > segment.firstToken) {
-      const tag = ((fromToken - segment.firstToken) * segment.tagScale) >>> 0;
-      // Entries at their home position or right of it: none before this one can be of the token or later.
-      this.#at = (((tag * segment.homeScale) >>> 0) << 1) - 2;
-    }
-    this.next();
-    while (this.reference !== 0 && this.token < fromToken) this.next();
-  }
-
-  #enterNextSegment(): void {
-    while (this.#nextSlot < SLOT_COUNT) {
-      const root = this.#roots[this.#nextSlot >>> ROOT_DEPTH];
-      if (root === undefined) {
-        this.#nextSlot = ((this.#nextSlot >>> ROOT_DEPTH) + 1) << ROOT_DEPTH;
-        continue;
-      }
-      const segment = root.segments[(this.#nextSlot & (ROOT_SLOTS - 1)) >>> root.shift]!;
-      this.#nextSlot = segment.firstSlot + (1 << segment.depth);
-      this.#segment = segment;
-      this.#at = -2;
-      return;
-    }
-    this.#segment = undefined;
-  }
-
-  next(): void {
-    while (this.#segment !== undefined) {
-      const segment = this.#segment;
-      const entries = segment.entries;
-      for (let at = this.#at + 2; at < entries.length; at += 2) {
-        const reference = entries[at + 1]!;
-        if (reference === 0) continue;
-        this.#at = at;
-        this.reference = reference;
-        const lowSpan = 1 << (segment.depth + 2);
-        this.token =
-          segment.firstToken + entries[at]! * lowSpan + (this.#records.tokenBits(reference) & (lowSpan - 1));
-        return;
-      }
-      this.#enterNextSegment();
-    }
-    this.reference = 0;
-    this.token = Number.POSITIVE_INFINITY;
-  }
-}
-
-const EMPTY_TAGS = new Uint32Array(0);
-
-/** Positions right of the last home position, for entries that overflow. */
-function tailOf(capacity: number): number {
-  return 8 + (capacity >>> 6);
-}
-
-const FULL_ARRAY_LENGTH = (FULL_CAPACITY + tailOf(FULL_CAPACITY) + 1) * 2;
-
-/** Capacities double up to that of a grown segment, which splits; those of a single slot go on in smaller steps. */
-function capacityFor(count: number): number {
-  if (count > FULL_CAPACITY * LAYOUT_LOAD) return Math.max(FULL_CAPACITY, Math.ceil(count / LAYOUT_LOAD));
-  let capacity = MIN_CAPACITY;
-  while (count > capacity * LAYOUT_LOAD) capacity *= 2;
-  return capacity;
-}
-
-function sizeOf(segment: Segment): number {
-  return segment.entries.byteLength + SEGMENT_OBJECT_BYTES;
-}
-
-/** The entries of a segment, in order. */
-function gather(segment: Segment): { tags: Uint32Array; references: Uint32Array } {
-  const tags = new Uint32Array(segment.count);
-  const references = new Uint32Array(segment.count);
-  const entries = segment.entries;
-  let count = 0;
-  for (let at = 0; at < entries.length; at += 2) {
-    if (entries[at + 1] === 0) continue;
-    tags[count] = entries[at]!;
-    references[count] = entries[at + 1]!;
-    count++;
-  }
-  invariant(count === segment.count, 'a segment holds as many entries as it counts');
-  return { tags, references };
 }

@@ -6,7 +6,8 @@
  */
 import { recordDigest } from '../checksum.js';
 import type { EngineRecord } from '../types.js';
-import { type IndexCursor, OrderedIndex } from './ordered-index.js';
+import type { IndexCursor } from './index-cursor.js';
+import { OrderedIndex } from './ordered-index.js';
 import { RecordStore } from './record-store.js';
 
 export class RecordTable {
