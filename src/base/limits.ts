@@ -38,6 +38,8 @@ export const LIMITS = {
   maxPeerQueueBytes: 512 * MIB,
   /** Client connections of one node. */
   maxConnections: 10_000,
+  /** Long words of half-read requests, over all connections; past it a request that needs more gets OVERLOADED. */
+  maxHalfReadBytes: 512 * MIB,
   /** Unsent replies of one connection before it is no longer read from. */
   maxConnectionOutputBytes: 64 * MIB,
   /** Unanswered requests of one connection before it is no longer read from. */
@@ -94,6 +96,7 @@ invariant(
   LIMITS.maxValueBytes + LIMITS.maxKeyBytes < LIMITS.maxRequestBytes,
   'a request has room for the largest key and value',
 );
+invariant(LIMITS.maxHalfReadBytes >= LIMITS.maxRequestBytes, 'one largest request can be read');
 invariant(LIMITS.maxUncommittedBytes > LIMITS.maxRequestBytes, 'one largest request can be proposed');
 invariant(
   LIMITS.maxPeerQueueBytes > LIMITS.maxUncommittedBytes,

@@ -103,7 +103,7 @@ export class ClientConnection {
     this.#socket = socket;
     this.remoteAddress = formatAddress(socket.remoteAddress, socket.remotePort);
     this.localAddress = formatAddress(socket.localAddress, socket.localPort);
-    this.#parser = new RequestParser(server.limits);
+    this.#parser = new RequestParser(server.limits, server.inputBudget);
     this.bucket = server.defaultBucket() ?? NO_BUCKET;
     this.authenticated = !server.access.requiresAuthentication;
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
@@ -391,6 +391,7 @@ export class ClientConnection {
   #onClose(): void {
     this.#closed = true;
     this.#row.clear();
+    this.#parser.release();
     this.transaction = undefined;
     this.server.removeConnection(this);
   }

@@ -10,11 +10,13 @@
  * - `next` is called until it answers `incomplete` before the next chunk is fed; unread bytes are never lost;
  * - after `failed` the framing is lost: the connection must be closed, as Redis does;
  * - after `refused` the framing stands: the whole request was skipped without being held, and the next one follows;
- * - what is held of an unfinished request is bounded by `maxRequestBytes`, plus one line of at most `maxLineBytes`.
+ * - what is held of an unfinished request is bounded by `maxRequestBytes`, plus one line of at most `MAX_LINE_BYTES`; over
+ *   all connections by the budget.
  */
 import { LIMITS } from '../../base/limits.js';
 import { ErrorReply } from '../../store/reply.js';
 import { splitInline } from './inline.js';
+import { type InputBudget, SMALL_BYTES } from './input-budget.js';
 
 /** Outcomes of `next`. */
 export const INCOMPLETE = 0;
@@ -58,6 +60,9 @@ const NUMBER_TOO_LONG = -4;
 
 export class RequestParser {
   readonly #limits: ParserLimits;
+  readonly #budget: InputBudget | undefined;
+  /** What this request has taken of the budget. */
+  #reservedBytes = 0;
   #chunk: Buffer = EMPTY;
   #position = 0;
   #end = 0;
@@ -87,8 +92,9 @@ export class RequestParser {
   /** Why the last `next` answered `refused` or `failed`. */
   error: ErrorReply | undefined;
 
-  constructor(limits: ParserLimits = LIMITS) {
+  constructor(limits: ParserLimits = LIMITS, budget?: InputBudget) {
     this.#limits = limits;
+    this.#budget = budget;
   }
 
   /** Hands over the next bytes of the stream; they must not change afterwards. */
@@ -175,7 +181,6 @@ export class RequestParser {
         }
         if (this.#refusal !== undefined) {
           this.#skipBytes = length + 2;
-          this.#nameComes = false;
           this.#wordsLeft--;
           continue;
         }
@@ -198,16 +203,19 @@ export class RequestParser {
         this.#passLineEnd();
         return true;
       }
-      this.#assembly =
-        length <= FIRST_ASSEMBLY_BYTES
-          ? Buffer.allocUnsafe(length)
-          : Buffer.allocUnsafeSlow(FIRST_ASSEMBLY_BYTES);
+      const firstBytes = Math.min(length, FIRST_ASSEMBLY_BYTES);
+      if (!this.#reserve(firstBytes)) return this.#giveUpWord(length);
+      this.#assembly = Buffer.allocUnsafe(firstBytes);
       this.#assembledBytes = 0;
     }
     const size = Math.min(available, length - this.#assembledBytes);
     const needed = this.#assembledBytes + size;
     if (needed > this.#assembly.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.min(length, Math.max(needed, this.#assembly.length * 2)));
+      const grownBytes = Math.min(length, Math.max(needed, this.#assembly.length * 2));
+      if (!this.#reserve(grownBytes - this.#assembly.length)) {
+        return this.#giveUpWord(length - this.#assembledBytes);
+      }
+      const grown = Buffer.allocUnsafeSlow(grownBytes);
       this.#assembly.copy(grown, 0, 0, this.#assembledBytes);
       this.#assembly = grown;
     }
@@ -220,6 +228,40 @@ export class RequestParser {
     this.#takeWord(word, 0, length);
     this.#passLineEnd();
     return true;
+  }
+
+  #reserve(sizeBytes: number): boolean {
+    if (sizeBytes < SMALL_BYTES || this.#budget === undefined) return true;
+    if (!this.#budget.reserve(sizeBytes)) return false;
+    this.#reservedBytes += sizeBytes;
+    return true;
+  }
+
+  /** Gives back what the request has taken of the budget: it is whole, or nobody waits for it any more. */
+  release(): void {
+    if (this.#reservedBytes === 0) return;
+    this.#budget?.release(this.#reservedBytes);
+    this.#reservedBytes = 0;
+  }
+
+  /** There is no memory for this word: the request is refused, and the rest of the word is read past. */
+  #giveUpWord(restBytes: number): boolean {
+    this.#refusal = ErrorReply.of('OVERLOADED', 'too many large requests are being read');
+    this.#letGo();
+    this.#skipBytes = restBytes + 2;
+    this.#bulkLength = -1;
+    this.#wordsLeft--;
+    return true;
+  }
+
+  #letGo(): void {
+    this.args = [];
+    this.nameBytes = EMPTY;
+    this.nameStart = 0;
+    this.nameEnd = 0;
+    this.#nameComes = false;
+    this.#assembly = undefined;
+    this.release();
   }
 
   #takeWord(bytes: Buffer, start: number, end: number): void {
@@ -248,6 +290,7 @@ export class RequestParser {
 
   /** All words are there (or have been read past). */
   #finish(): ParseOutcome {
+    this.release();
     const refusal = this.#refusal;
     if (refusal === undefined) return COMMAND;
     this.#refusal = undefined;
@@ -266,10 +309,7 @@ export class RequestParser {
             `argument of ${length} bytes is over the limit of ${maxValueBytes}`,
           )
         : ErrorReply.of('REQUEST_TOO_LARGE', `request is over the limit of ${maxRequestBytes} bytes`);
-    this.args = [];
-    this.nameBytes = EMPTY;
-    this.nameStart = 0;
-    this.nameEnd = 0;
+    this.#letGo();
   }
 
   /** Reads `<type byte><decimal>\r\n` at the position and steps past it. */
@@ -331,8 +371,7 @@ export class RequestParser {
 
   #fail(text: string): ParseOutcome {
     this.error = ErrorReply.of('PROTOCOL_ERROR', `Protocol error: ${text}`);
-    this.args = [];
-    this.#assembly = undefined;
+    this.#letGo();
     return FAILED;
   }
 

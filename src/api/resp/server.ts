@@ -11,6 +11,7 @@ import type { BucketDescription } from '../../store/types.js';
 import { type AccessControl, OPEN_ACCESS } from './access.js';
 import { type CommandEntry, CommandTable } from './command-table.js';
 import { ClientConnection } from './connection.js';
+import { InputBudget } from './input-budget.js';
 import { LatencyMonitor } from './latency.js';
 import { MAX_CLIENTS } from './messages.js';
 import type { ReplySlot } from './pending.js';
@@ -57,6 +58,7 @@ export class RespServer {
   readonly table = new CommandTable();
   readonly slowLog = new SlowLog();
   readonly latency = new LatencyMonitor();
+  readonly inputBudget = new InputBudget(LIMITS.maxHalfReadBytes);
   readonly rate = new Rate();
   readonly connections = new Map<number, ClientConnection>();
   readonly postponed = new Set<ClientConnection>();

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { InputBudget } from '../../../src/api/resp/input-budget.js';
 import {
   COMMAND,
   FAILED,
@@ -235,6 +236,36 @@ describe('request parser', () => {
     }
     expect(outcome).toBe(COMMAND);
     expect(parser.args[1]?.equals(value)).toBe(true);
+  });
+
+  it('refuses a long value when half-read requests hold too much, and reads past it', () => {
+    const limits = { ...LIMITS, maxValueBytes: 2 ** 24, maxRequestBytes: 2 ** 25 };
+    const budget = new InputBudget(3 * 1024 * 1024);
+    const value = Buffer.alloc(2 * 1024 * 1024, 'v');
+    const bytes = Buffer.concat([encodeCommand('SET', 'a', value), encodeCommand('PING')]);
+    const feed = (parser: RequestParser, from: number, to: number): number => {
+      let outcome: number = INCOMPLETE;
+      for (let at = from; at < to && outcome === INCOMPLETE; at += 65536) {
+        parser.feed(Buffer.from(bytes.subarray(at, Math.min(to, at + 65536))));
+        outcome = parser.next();
+      }
+      return outcome;
+    };
+    const first = new RequestParser(limits, budget);
+    expect(feed(first, 0, bytes.length - 100)).toBe(INCOMPLETE);
+    expect(budget.usedBytes).toBe(2 * 1024 * 1024);
+    const second = new RequestParser(limits, budget);
+    expect(feed(second, 0, bytes.length)).toBe(REFUSED);
+    expect(second.error?.text).toBe('OVERLOADED too many large requests are being read');
+    expect(second.next()).toBe(COMMAND);
+    expect(second.nameBytes.toString('latin1', second.nameStart, second.nameEnd)).toBe('PING');
+    expect(feed(first, bytes.length - 100, bytes.length)).toBe(COMMAND);
+    expect(first.args[1]?.equals(value)).toBe(true);
+    expect(budget.usedBytes).toBe(0);
+    const third = new RequestParser(limits, budget);
+    expect(feed(third, 0, bytes.length - 100)).toBe(INCOMPLETE);
+    third.release();
+    expect(budget.usedBytes).toBe(0);
   });
 
   it('gives arguments that stay as they are when later chunks come', () => {
