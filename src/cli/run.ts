@@ -34,6 +34,8 @@ function createProgram(context: CliContext, bare: boolean): Command {
     .version(packageVersion(), '-V, --version', 'print the version')
     .addHelpText('after', OVERVIEW)
     .exitOverride()
+    // What follows the first word of `bench compare` is not for this program.
+    .enablePositionalOptions()
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
       // `quoin` alone shows the help; whoever has typed a command gets one line.

@@ -39,10 +39,12 @@ class Running {
 
   /** The one line that `up --json` prints. */
   async ready(): Promise<readonly ReadyNode[]> {
-    await waitFor(`a ready line (stderr: ${this.err})`, PATIENCE_MS, () => {
-      if (this.child.exitCode !== null) throw new Error(`ended: ${this.err}`);
-      return this.out.includes('\n') ? true : undefined;
-    });
+    await Promise.race([
+      waitFor('a ready line', PATIENCE_MS, () => (this.out.includes('\n') ? true : undefined)),
+      this.ended.then(() => {
+        throw new Error(`ended before it was ready: ${this.err}`);
+      }),
+    ]);
     const line = JSON.parse(this.out) as { readonly ready: boolean; readonly nodes: readonly ReadyNode[] };
     expect(line.ready).toBe(true);
     return line.nodes;

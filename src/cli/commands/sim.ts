@@ -4,12 +4,12 @@ import type { CliContext } from '../io.js';
 
 const OPTIONS = `
 Options:
-  --seed <seed>       seed of the run (default: drawn and printed)
-  --steps <count>     steps of the run
+  --seed <seed>       seed of the run, or of the first of several (default 1)
+  --steps <count>     events in each run (default 100000)
   --nodes <count>     nodes in the cluster (default 5)
-  --seeds <count>     as many runs, with seeds one after the other
-  --mutation <name>   plant a bug that the simulator must catch
-  --json              print one line of JSON
+  --seeds <count>     so many runs, counting up from --seed
+  --mutation <name>   plant a bug that the simulator must catch; 'list' names them
+  --json              print one line of JSON for each run
   -h, --help          display help for command
 
 Exit code 1 on a violation, with the command that replays it.
