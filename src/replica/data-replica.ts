@@ -24,6 +24,8 @@ import type { SnapshotState } from './snapshot-transfers.js';
 export interface DataReplicaHost extends ReplicaHost {
   /** Buckets of the present map that this kind of replica serves, by id. */
   bucketsById(): ReadonlyMap<number, BucketDescription>;
+  /** Ids below were given away by the present map or an earlier one; a bucket with a later id is newer than this map. */
+  nextBucketId(): number;
 }
 
 interface ProposedBatch {
@@ -235,8 +237,10 @@ export class DataReplica extends Replica<PendingRequest> {
         this.#addControl(id, UPDATE_BUCKET, [encodeBucket(bucket)]);
       }
     }
+    const nextId = this.#host.nextBucketId();
     for (const [id, bucket] of this.machine.buckets) {
-      if (wanted.has(id) || this.#opening.has(id)) continue;
+      // What this node's map does not know yet has not been dropped: the log may be ahead of the map.
+      if (wanted.has(id) || id >= nextId || this.#opening.has(id)) continue;
       this.#opening.add(id);
       this.#addControl(id, DROP_BUCKET, [encodeBucket(bucket)]);
     }

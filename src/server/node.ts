@@ -353,6 +353,7 @@ export class Node implements NodeServer {
         maxUncommittedBytes: LIMITS.maxUncommittedBytes,
       },
       bucketsById: () => this.#bucketsById,
+      nextBucketId: () => this.#map?.nextBucketId ?? 0,
       mayApply: () => this.#checkpointer.mayApply(),
       requestCheckpoint: (onDurable) => this.#checkpointer.request(onDurable),
       onLeadership: (group, leader, term) => this.#onLeadership(group, leader, term),
