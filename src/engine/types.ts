@@ -6,8 +6,7 @@
  * - iteration is by token, so a slot is one contiguous range and a token is a resumable cursor;
  * - reads see every earlier write at once, whether it rests in memory, in a ledger or on disk;
  * - the digest of a slot depends only on the set of (key, value, version, expiry) it holds, not on how they came there;
- * - buffers returned are the caller's: later writes do not change them. Buffers passed in are copied before return;
- * - an expiry is at most 2^48 - 1 (the year 10889).
+ * - buffers returned are the caller's: later writes do not change them. Buffers passed in are copied before return.
  */
 
 export type EngineKind = 'memory' | 'lmdb' | 'level';
@@ -17,7 +16,7 @@ export interface EngineRecord {
   readonly value: Buffer;
   /** When it was written, in the order of the group's log (or a hybrid timestamp in quorum buckets). At most 2^53 - 1. */
   readonly version: number;
-  /** Wall-clock milliseconds since 1970; 0 = never. */
+  /** Wall-clock milliseconds since 1970; 0 = never. At most 2^53 - 1. */
   readonly expiresAtMs: number;
 }
 

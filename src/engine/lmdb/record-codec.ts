@@ -6,11 +6,11 @@
  *
  * Value (little-endian):
  *
- *     0       1          5        9         17           23                26
- *     +-------+----------+--------+---------+------------+-----------------+-----------------+-------+
- *     | format| checksum | digest | version | expiresAt  | long key bytes  | long key or none| value |
- *     | u8 = 1| u32      | u32    | u64     | u48        | u24             |                 |       |
- *     +-------+----------+--------+---------+------------+-----------------+-----------------+-------+
+ *     0       1          5        9         17          25                28
+ *     +-------+----------+--------+---------+-----------+-----------------+------------------+-------+
+ *     | format| checksum | digest | version | expiresAt | long key bytes  | long key or none | value |
+ *     | u8 = 1| u32      | u32    | u64     | u64       | u24             |                  |       |
+ *     +-------+----------+--------+---------+-----------+-----------------+------------------+-------+
  *
  * `checksum` is the CRC-32 of key and value, `digest` what the record adds to its slot's digest; it is computed from
  * checksum, key length, version and expiry and so guards the head: a summary needs no look at the value.
@@ -25,7 +25,10 @@ import type { DiskWrite, EngineRecord, RecordSummary } from '../types.js';
 const TOKEN_BYTES = 6;
 const MAX_PLAIN_KEY_BYTES = 1900;
 const FORMAT = 1;
-const HEAD_BYTES = 26;
+const VERSION_AT = 9;
+const EXPIRY_AT = 17;
+const LONG_KEY_AT = 25;
+const HEAD_BYTES = 28;
 const NOTE_HEAD_BYTES = 4;
 
 /** The first LMDB key of a token: no key sorts before it. */
@@ -58,10 +61,9 @@ export function encodeRecord(write: DiskWrite, value: Buffer): Buffer {
   bytes[0] = FORMAT;
   bytes.writeUInt32LE(checksum, 1);
   bytes.writeUInt32LE(recordDigest(checksum, key.length, version, expiresAtMs), 5);
-  bytes.writeUInt32LE(version >>> 0, 9);
-  bytes.writeUInt32LE(Math.floor(version / 2 ** 32), 13);
-  bytes.writeUIntLE(expiresAtMs, 17, 6);
-  bytes.writeUIntLE(longKeyBytes, 23, 3);
+  writeInteger(bytes, version, VERSION_AT);
+  writeInteger(bytes, expiresAtMs, EXPIRY_AT);
+  bytes.writeUIntLE(longKeyBytes, LONG_KEY_AT, 3);
   if (longKeyBytes > 0) bytes.set(key, HEAD_BYTES);
   bytes.set(value, HEAD_BYTES + longKeyBytes);
   return bytes;
@@ -85,7 +87,10 @@ export function decodeRecord(table: string, lmdbKey: Buffer, bytes: Buffer): Sto
   const value = bytes.subarray(HEAD_BYTES + longKeyBytes);
   if (recordChecksum(key, value) !== bytes.readUInt32LE(1))
     throw damaged(table, lmdbKey, 'fails its checksum');
-  return { key, record: { value, version: versionOf(bytes), expiresAtMs: bytes.readUIntLE(17, 6) } };
+  return {
+    key,
+    record: { value, version: readInteger(bytes, VERSION_AT), expiresAtMs: readInteger(bytes, EXPIRY_AT) },
+  };
 }
 
 /** The summary in a record's head, verified. `sizeBytes`: of the whole stored value, of which `bytes` may show a part. */
@@ -104,10 +109,15 @@ export function decodeSummary(
 function decodeHead(table: string, lmdbKey: Buffer, bytes: Buffer, sizeBytes: number): number {
   if (sizeBytes < HEAD_BYTES) throw damaged(table, lmdbKey, 'is cut short');
   if (bytes[0] !== FORMAT) throw damaged(table, lmdbKey, 'has an unknown format');
-  const longKeyBytes = bytes.readUIntLE(23, 3);
+  const longKeyBytes = bytes.readUIntLE(LONG_KEY_AT, 3);
   const keyBytes = longKeyBytes > 0 ? longKeyBytes : lmdbKey.length - TOKEN_BYTES;
   const isLong = lmdbKey.length > TOKEN_BYTES + MAX_PLAIN_KEY_BYTES;
-  const digest = recordDigest(bytes.readUInt32LE(1), keyBytes, versionOf(bytes), bytes.readUIntLE(17, 6));
+  const digest = recordDigest(
+    bytes.readUInt32LE(1),
+    keyBytes,
+    readInteger(bytes, VERSION_AT),
+    readInteger(bytes, EXPIRY_AT),
+  );
   if (
     isLong !== longKeyBytes > 0 ||
     longKeyBytes > sizeBytes - HEAD_BYTES ||
@@ -117,8 +127,14 @@ function decodeHead(table: string, lmdbKey: Buffer, bytes: Buffer, sizeBytes: nu
   return longKeyBytes;
 }
 
-function versionOf(bytes: Buffer): number {
-  return bytes.readUInt32LE(13) * 2 ** 32 + bytes.readUInt32LE(9);
+/** A non-negative safe integer as 64 bits. */
+function writeInteger(bytes: Buffer, value: number, at: number): void {
+  bytes.writeUInt32LE(value >>> 0, at);
+  bytes.writeUInt32LE(Math.floor(value / 2 ** 32), at + 4);
+}
+
+function readInteger(bytes: Buffer, at: number): number {
+  return bytes.readUInt32LE(at + 4) * 2 ** 32 + bytes.readUInt32LE(at);
 }
 
 export function encodeNote(bytes: Buffer): Buffer {

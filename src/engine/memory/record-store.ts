@@ -8,10 +8,10 @@
  * Layout of a record: six 32-bit words, then the key, then the value.
  *
  *     word 0   version, low 32 bits
- *     word 1   version, high 21 bits | tombstone (bit 21) | bit 16 of the key's length (bit 22) | low 9 bits of the token
+ *     word 1   version, high 21 bits | bit 52 of the expiry | bit 16 of the key's length | low 9 bits of the token
  *     word 2   expiry, low 32 bits
- *     word 3   expiry, high 16 bits | the key's length, low 16 bits, in the upper half
- *     word 4   the value's length
+ *     word 3   bits 32 to 47 of the expiry | the key's length, low 16 bits
+ *     word 4   the value's length, 28 bits; all ones: a tombstone | bits 48 to 51 of the expiry
  *     word 5   checksum of key and value
  *
  * Invariants:
@@ -21,6 +21,7 @@
  * Departure from memcached: slabs of a class start small and double up to 1 MiB, so that a small bucket stays small.
  */
 import { invariant, QuoinError } from '../../base/errors.js';
+import { LIMITS } from '../../base/limits.js';
 
 const RECORD_HEADER_BYTES = 24;
 const HEADER_WORDS = RECORD_HEADER_BYTES / 4;
@@ -37,7 +38,11 @@ const MAX_SMALL_RECORD_BYTES = 8192;
 /** Accounted for each slab or large record beside its bytes: the objects that hold it. */
 const OBJECT_BYTES = 400;
 
-const TOMBSTONE_BIT = 1 << 21;
+/** In the word of the value's length: more than any value has. */
+const TOMBSTONE_LENGTH = 2 ** 28 - 1;
+invariant(LIMITS.maxValueBytes < TOMBSTONE_LENGTH, 'the length of every value fits its 28 bits');
+invariant(LIMITS.maxKeyBytes <= 0x10000, 'the length of every key fits its 17 bits');
+const EXPIRY_TOP_BIT = 21;
 const KEY_LENGTH_BIT = 1 << 22;
 const VERSION_HIGH_MASK = (1 << 21) - 1;
 const TOKEN_SHIFT = 23;
@@ -174,15 +179,16 @@ export class RecordStore {
     const word = wordIndex(reference);
     const keyLength = key.length;
     const valueLength = value.length;
+    const expiryHigh = Math.floor(expiresAtMs * HIGH_WORD);
     words[word] = version >>> 0;
     words[word + 1] =
       Math.floor(version * HIGH_WORD) |
-      (tombstone ? TOMBSTONE_BIT : 0) |
+      ((expiryHigh >>> 20) << EXPIRY_TOP_BIT) |
       (keyLength & 0x10000 ? KEY_LENGTH_BIT : 0) |
       ((token >>> 0) << TOKEN_SHIFT);
     words[word + 2] = expiresAtMs >>> 0;
-    words[word + 3] = Math.floor(expiresAtMs * HIGH_WORD) | ((keyLength & 0xffff) << 16);
-    words[word + 4] = valueLength;
+    words[word + 3] = (expiryHigh & 0xffff) | ((keyLength & 0xffff) << 16);
+    words[word + 4] = (tombstone ? TOMBSTONE_LENGTH : valueLength) | ((expiryHigh >>> 16) << 28);
     words[word + 5] = checksum;
     const keyAt = (word + HEADER_WORDS) << 2;
     if (keyLength <= COPY_LOOP_BYTES) for (let i = 0; i < keyLength; i++) bytes[keyAt + i] = key[i]!;
@@ -325,7 +331,7 @@ export class RecordStore {
   }
 
   isTombstone(reference: number): boolean {
-    return (this.#wordsOf(reference)[wordIndex(reference) + 1]! & TOMBSTONE_BIT) !== 0;
+    return (this.#wordsOf(reference)[wordIndex(reference) + 4]! & TOMBSTONE_LENGTH) === TOMBSTONE_LENGTH;
   }
 
   version(reference: number): number {
@@ -337,7 +343,11 @@ export class RecordStore {
   expiresAtMs(reference: number): number {
     const words = this.#wordsOf(reference);
     const word = wordIndex(reference);
-    return (words[word + 3]! & 0xffff) * TWO_TO_32 + words[word + 2]!;
+    const high =
+      (words[word + 3]! & 0xffff) |
+      ((words[word + 4]! >>> 28) << 16) |
+      (((words[word + 1]! >>> EXPIRY_TOP_BIT) & 1) << 20);
+    return high * TWO_TO_32 + words[word + 2]!;
   }
 
   checksum(reference: number): number {
@@ -349,7 +359,7 @@ export class RecordStore {
   }
 
   valueBytes(reference: number): number {
-    return this.#wordsOf(reference)[wordIndex(reference) + 4]!;
+    return valueLengthAt(this.#wordsOf(reference), wordIndex(reference));
   }
 
   /** A copy of the key. */
@@ -364,7 +374,7 @@ export class RecordStore {
     const words = this.#wordsOf(reference);
     const word = wordIndex(reference);
     const start = ((word + HEADER_WORDS) << 2) + keyLengthAt(words, word);
-    const length = words[word + 4]!;
+    const length = valueLengthAt(words, word);
     const bytes = this.#bytesOf(reference);
     return reference < LARGE ? copyOut(bytes, start, length) : bytes.subarray(start, start + length);
   }
@@ -397,6 +407,11 @@ function wordIndex(reference: number): number {
 
 function keyLengthAt(words: Uint32Array, word: number): number {
   return (words[word + 3]! >>> 16) | ((words[word + 1]! & KEY_LENGTH_BIT) >>> 6);
+}
+
+function valueLengthAt(words: Uint32Array, word: number): number {
+  const length = words[word + 4]! & TOMBSTONE_LENGTH;
+  return length === TOMBSTONE_LENGTH ? 0 : length;
 }
 
 function copyOut(bytes: Buffer, start: number, length: number): Buffer {
