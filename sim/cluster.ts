@@ -322,49 +322,41 @@ export class SimulatedCluster implements Gate, BucketAdministration {
     });
   }
 
-  create(client: SimulatedClient, name: string, done: (id: number | undefined) => void): void {
+  create(client: SimulatedClient, name: string, done: (created: boolean) => void): void {
+    const { engine } = this.#swarm;
     this.#administer(
       client,
-      (server) => server.createBucket({ name, replication: 'raft', engine: this.#swarm.engine, ttlMs: 0 }),
-      (bucket, error) => {
-        // What an earlier creation of unknown outcome left behind must go first.
-        if (error instanceof QuoinError && error.code === 'BUCKET_EXISTS')
-          this.drop(client, name, () => done(undefined));
-        else done(bucket?.id);
-      },
+      (server) => server.createBucket({ name, replication: 'raft', engine, ttlMs: 0 }),
+      done,
     );
   }
 
-  drop(client: SimulatedClient, name: string, done: () => void): void {
-    this.#administer(
-      client,
-      (server) => server.dropBucket(name),
-      () => done(),
-    );
+  drop(client: SimulatedClient, name: string, done: (dropped: boolean) => void): void {
+    this.#administer(client, (server) => server.dropBucket(name), done);
   }
 
-  #administer<T>(
+  #administer(
     client: SimulatedClient,
-    act: (server: NodeServer) => Promise<T>,
-    done: (value: T | undefined, error: unknown) => void,
+    act: (server: NodeServer) => Promise<unknown>,
+    done: (confirmed: boolean) => void,
   ): void {
     const candidates = this.running();
     const node = candidates.length === 0 ? undefined : client.random.pick(candidates);
     const server = node?.server;
     const process = node?.machine.process;
     let over = false;
-    const end = (value: T | undefined, error: unknown): void => {
+    const end = (confirmed: boolean): void => {
       if (over) return;
       over = true;
       timeout.cancel();
-      this.later(0, () => done(value, error));
+      this.later(0, () => done(confirmed));
     };
-    const timeout = this.later(CLIENT_TIMEOUT_MS, () => end(undefined, undefined));
+    const timeout = this.later(CLIENT_TIMEOUT_MS, () => end(false));
     if (server === undefined || process === undefined) return;
     this.#scheduler.schedule(CLIENT_LATENCY_MS, process, () => {
       act(server).then(
-        (value) => end(value, undefined),
-        (error: unknown) => end(undefined, error),
+        () => end(true),
+        () => end(false),
       );
     });
   }

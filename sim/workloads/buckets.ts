@@ -1,22 +1,27 @@
 /**
- * Buckets that come and go while everything else goes on: a key written to a bucket is read from that bucket only,
- * and a bucket created anew under an old name holds nothing of the old one.
+ * Buckets that come and go while everything else goes on: a new bucket is empty, a key written to a bucket is read from
+ * that bucket only, and what was acknowledged stays until the bucket is dropped.
+ *
+ * Each bucket has a name of its own: a node that has not heard of a drop may still write to what had the name before.
  */
 import { SimulationViolation } from '../checkers/violation.js';
-import { type Answer, type SimulatedClient, textOf } from '../client.js';
+import { type SimulatedClient, textOf } from '../client.js';
 import type { FinalRead, Workload } from './workload.js';
 
 /** How buckets are created and dropped: through the nodes' administrative calls. */
 export interface BucketAdministration {
-  create(client: SimulatedClient, name: string, done: (id: number | undefined) => void): void;
-  drop(client: SimulatedClient, name: string, done: () => void): void;
+  /** `done(false)`: it failed, or nobody knows. */
+  create(client: SimulatedClient, name: string, done: (created: boolean) => void): void;
+  drop(client: SimulatedClient, name: string, done: (dropped: boolean) => void): void;
 }
 
-const NAMES = ['alpha', 'beta'];
+const FAMILIES = ['alpha', 'beta'];
 const KEYS = ['one', 'two', 'three'];
 
 interface Living {
-  readonly name: string;
+  readonly family: string;
+  name: string;
+  names: number;
   /** The creation that is current, and how many there were. */
   generation: number;
   present: boolean;
@@ -31,8 +36,10 @@ export class BucketWorkload implements Workload {
   created = 0;
   dropped = 0;
   readonly #administration: BucketAdministration;
-  readonly #buckets: readonly Living[] = NAMES.map((name) => ({
-    name,
+  readonly #buckets: readonly Living[] = FAMILIES.map((family) => ({
+    family,
+    name: `${family}-0`,
+    names: 1,
     generation: 0,
     present: false,
     busy: false,
@@ -56,15 +63,15 @@ export class BucketWorkload implements Workload {
 
   #create(client: SimulatedClient, bucket: Living, done: () => void): void {
     bucket.busy = true;
-    this.#administration.create(client, bucket.name, (id) => {
+    this.#administration.create(client, bucket.name, (created) => {
       bucket.busy = false;
-      if (id !== undefined) {
+      if (created) {
         bucket.present = true;
         bucket.generation++;
         bucket.acknowledged.clear();
         bucket.attempted.clear();
         this.created++;
-      }
+      } else this.#rename(bucket);
       done();
     });
   }
@@ -74,11 +81,16 @@ export class BucketWorkload implements Workload {
     // Whatever becomes of it, nothing more is expected of this generation.
     bucket.generation++;
     bucket.present = false;
-    this.#administration.drop(client, bucket.name, () => {
+    this.#administration.drop(client, bucket.name, (dropped) => {
       bucket.busy = false;
-      this.dropped++;
+      if (dropped) this.dropped++;
+      this.#rename(bucket);
       done();
     });
+  }
+
+  #rename(bucket: Living): void {
+    bucket.name = `${bucket.family}-${bucket.names++}`;
   }
 
   #write(client: SimulatedClient, bucket: Living, done: () => void): void {
@@ -92,10 +104,7 @@ export class BucketWorkload implements Workload {
       'set',
       [key, value],
       (answer) => {
-        if (bucket.generation === generation) {
-          if (answer.kind === 'reply') bucket.acknowledged.set(key, value);
-          this.#noteAbsence(bucket, answer);
-        }
+        if (answer.kind === 'reply' && bucket.generation === generation) bucket.acknowledged.set(key, value);
         done();
       },
       bucket.name,
@@ -109,21 +118,12 @@ export class BucketWorkload implements Workload {
       'get',
       [key],
       (answer) => {
-        if (bucket.generation === generation) {
-          if (answer.kind === 'reply') this.#judge(bucket, key, textOf(answer.reply), mustExist);
-          this.#noteAbsence(bucket, answer);
-        }
+        if (answer.kind === 'reply' && bucket.generation === generation)
+          this.#judge(bucket, key, textOf(answer.reply), mustExist);
         done(answer.kind === 'reply');
       },
       bucket.name,
     );
-  }
-
-  /** A drop of unknown outcome may take effect late, even after a new creation. */
-  #noteAbsence(bucket: Living, answer: Answer): void {
-    if (answer.kind !== 'failed' || answer.reply?.code !== 'UNKNOWN_BUCKET') return;
-    bucket.present = false;
-    bucket.generation++;
   }
 
   #judge(bucket: Living, key: string, value: string | null, mustExist: boolean): void {
