@@ -1,11 +1,16 @@
 /**
  * The cluster as this node sees it: the map (which is the same everywhere at one epoch) and this node's own part in the
  * groups. Whoever wants every node's part asks every node, as `quoin cluster status` does.
+ *
+ * `?digests=yes` adds to this node's part in each group a digest over its slots. Replicas that have applied the same index
+ * must show the same one: whoever compares them sees a replica that has silently diverged.
  */
+import { crc32 } from 'node:zlib';
 import type { FastifyInstance } from 'fastify';
 import type { ClusterMap, NodeDescription } from '../../../cluster/map.js';
 import type { GroupStatus } from '../../../server/types.js';
 import type { Door } from '../door.js';
+import { Query } from '../url.js';
 import { bucketJson } from './buckets.js';
 
 interface SlotRange {
@@ -45,7 +50,22 @@ function lagOf(status: GroupStatus): Readonly<Record<string, number>> | undefine
   return lag;
 }
 
-function groupJson(status: GroupStatus, slots: readonly SlotRange[]): Readonly<Record<string, unknown>> {
+/** One digest over the digests of all these slots, as this node's replica has them now. */
+function digestOf(door: Door, slots: readonly SlotRange[]): string {
+  const digests: number[] = [];
+  for (const { from, to } of slots)
+    for (let slot = from; slot <= to; slot++) digests.push(door.node.digestOfSlot(slot));
+  return crc32(new Uint8Array(Uint32Array.from(digests).buffer))
+    .toString(16)
+    .padStart(8, '0');
+}
+
+function groupJson(
+  door: Door,
+  status: GroupStatus,
+  slots: readonly SlotRange[],
+  withDigest: boolean,
+): Readonly<Record<string, unknown>> {
   const { group, members, leader, local } = status;
   const count = slots.reduce((sum, range) => sum + range.to - range.from + 1, 0);
   return {
@@ -54,14 +74,15 @@ function groupJson(status: GroupStatus, slots: readonly SlotRange[]): Readonly<R
     leader: leader ?? null,
     slotCount: count,
     slots,
-    local: local ?? null,
+    local: local === undefined ? null : withDigest ? { ...local, digest: digestOf(door, slots) } : local,
     lag: lagOf(status) ?? null,
   };
 }
 
 export function clusterRoutes(server: FastifyInstance, door: Door): void {
-  server.get('/v1/cluster', async () => {
+  server.get('/v1/cluster', async (request) => {
     const { node } = door;
+    const withDigests = new Query(request.url, ['digests']).text('digests') === 'yes';
     const map = node.map();
     const ranges = map === undefined ? new Map<number, SlotRange[]>() : slotRanges(map);
     const { phase, reason } = node.state();
@@ -75,7 +96,9 @@ export function clusterRoutes(server: FastifyInstance, door: Door): void {
       reason,
       ready: node.ready(),
       nodes: (map?.nodes ?? [node.self()]).map((description) => nodeJson(door, description)),
-      groups: node.groupStatus().map((status) => groupJson(status, ranges.get(status.group) ?? [])),
+      groups: node
+        .groupStatus()
+        .map((status) => groupJson(door, status, ranges.get(status.group) ?? [], withDigests)),
       buckets: (map?.buckets ?? []).map(bucketJson),
     };
   });
