@@ -14,7 +14,7 @@ import type { DiskTable, Engine, EngineKind, EngineRecord, ScanVisitor } from '.
 export class DurableMemoryEngine implements Engine, LedgeredEngine {
   readonly kind: EngineKind = 'memory';
   readonly #memory = new MemoryEngine();
-  readonly #ledger = new Ledger();
+  readonly #ledger = new Ledger({ keepsClean: false });
 
   /** `load`: false when nothing in the table counts any more. */
   constructor(disk: DiskTable, options: { readonly load: boolean } = { load: true }) {
@@ -76,7 +76,7 @@ export class DurableMemoryEngine implements Engine, LedgeredEngine {
   }
 
   ledgerBytes(): number {
-    return this.#ledger.memoryBytes;
+    return this.#ledger.unwrittenBytes;
   }
 
   freeze(): WriteBack | undefined {

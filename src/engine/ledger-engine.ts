@@ -7,7 +7,8 @@
  * stand at its instant, so that they agree with the table after a restart.
  *
  * Invariant: what a reader sees is active over frozen over disk, at every moment of a checkpoint: records that the disk
- * shows already are hidden by their equals in the frozen generation.
+ * shows already are hidden by their equals in the frozen generation. The clean generation only spares the way to the
+ * disk: a scan, which goes there anyway, leaves it alone.
  */
 import { firstTokenOfSlot, slotOfToken } from '../base/slots.js';
 import { recordChecksum, recordDigest } from './checksum.js';
@@ -19,9 +20,9 @@ import type { DiskTable, Engine, EngineKind, EngineRecord, ScanVisitor } from '.
 export class LedgerEngine implements Engine, LedgeredEngine {
   readonly kind: EngineKind;
   readonly #disk: DiskTable;
-  readonly #ledger = new Ledger();
+  readonly #ledger = new Ledger({ keepsClean: true });
   readonly #statistics = new SlotStatistics();
-  // What the key being written holds so far, as `findPresent` found it.
+  // What the key being written holds so far, as `put` or `findBelow` found it.
   #presentDigest = 0;
   #presentBytes = 0;
 
@@ -37,7 +38,7 @@ export class LedgerEngine implements Engine, LedgeredEngine {
 
   get(token: number, key: Buffer): EngineRecord | undefined {
     const slot = slotOfToken(token);
-    const { active, frozen } = this.#ledger;
+    const { active, frozen, clean } = this.#ledger;
     const inActive = active.table.find(token, key);
     if (inActive !== 0) return recordOf(active, inActive);
     if (active.hidesSlot(slot)) return undefined;
@@ -46,23 +47,28 @@ export class LedgerEngine implements Engine, LedgeredEngine {
       if (inFrozen !== 0) return recordOf(frozen, inFrozen);
       if (frozen.hidesSlot(slot)) return undefined;
     }
+    if (clean !== undefined) {
+      const inClean = clean.table.find(token, key);
+      if (inClean !== 0) return recordOf(clean, inClean);
+    }
     return this.#disk.get(token, key);
   }
 
-  /** Looks for the live record of a key and notes its digest and bytes. */
-  #findPresent(token: number, key: Buffer): boolean {
+  /** Looks below the active generation for the live record of a key, and notes its digest and bytes. */
+  #findBelow(token: number, key: Buffer): boolean {
     const slot = slotOfToken(token);
-    const { active, frozen } = this.#ledger;
-    const inActive = active.table.find(token, key);
-    if (inActive !== 0) return this.#notePresent(active, inActive);
-    if (active.hidesSlot(slot)) return false;
+    const { active, frozen, clean } = this.#ledger;
+    // A slot without keys spares the way down.
+    if (active.hidesSlot(slot) || this.#statistics.keysInSlot(slot) === 0) return false;
     if (frozen !== undefined) {
       const inFrozen = frozen.table.find(token, key);
       if (inFrozen !== 0) return this.#notePresent(frozen, inFrozen);
       if (frozen.hidesSlot(slot)) return false;
     }
-    // A slot without keys spares the way to the disk.
-    if (this.#statistics.keysInSlot(slot) === 0) return false;
+    if (clean !== undefined) {
+      const inClean = clean.table.find(token, key);
+      if (inClean !== 0) return this.#notePresent(clean, inClean);
+    }
     const summary = this.#disk.summary(token, key);
     if (summary === undefined) return false;
     this.#presentDigest = summary.digest;
@@ -79,9 +85,16 @@ export class LedgerEngine implements Engine, LedgeredEngine {
   }
 
   put(token: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): void {
-    const present = this.#findPresent(token, key);
+    const { table } = this.#ledger.active;
     const checksum = recordChecksum(key, value);
-    this.#ledger.active.table.put(token, key, value, version, expiresAtMs, checksum);
+    let present: boolean;
+    if (table.put(token, key, value, version, expiresAtMs, checksum)) {
+      present = !table.replacedTombstone;
+      this.#presentDigest = table.replacedDigest;
+      this.#presentBytes = table.replacedBytes;
+    } else {
+      present = this.#findBelow(token, key);
+    }
     const digest = recordDigest(checksum, key.length, version, expiresAtMs);
     const bytes = key.length + value.length;
     const slot = slotOfToken(token);
@@ -90,8 +103,11 @@ export class LedgerEngine implements Engine, LedgeredEngine {
   }
 
   remove(token: number, key: Buffer): boolean {
-    if (!this.#findPresent(token, key)) return false;
-    this.#ledger.active.putTombstone(token, key);
+    const { active } = this.#ledger;
+    const inActive = active.table.find(token, key);
+    const present = inActive === 0 ? this.#findBelow(token, key) : this.#notePresent(active, inActive);
+    if (!present) return false;
+    active.putTombstone(token, key);
     this.#statistics.add(slotOfToken(token), -1, -this.#presentDigest, -this.#presentBytes);
     return true;
   }
@@ -165,7 +181,7 @@ export class LedgerEngine implements Engine, LedgeredEngine {
   }
 
   ledgerBytes(): number {
-    return this.#ledger.memoryBytes;
+    return this.#ledger.unwrittenBytes;
   }
 
   freeze(): WriteBack | undefined {

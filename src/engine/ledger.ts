@@ -2,14 +2,16 @@
  * The ledger (paper 003's word): applied writes that rest in memory until they are written back to a disk store.
  *
  * Two generations: writes go into the active one; a checkpoint freezes it and opens a new one, and once the frozen one
- * is durable it is dropped. So there is no copy-on-write, and what is written back is the state of one instant.
+ * is durable it has done its duty. So there is no copy-on-write, and what is written back is the state of one instant.
+ * The generation written back last may be kept as a cache (`clean`): what was written lately is what is read and
+ * overwritten next, and looking there is cheaper than asking the disk engine.
  *
  * A generation holds the newest record of each key written in its time, tombstones for removed keys, and marks for
  * slots that were cleared: they hide everything older in that slot.
  *
  * Invariants:
- * - active hides frozen, frozen hides the disk;
- * - a frozen generation never changes.
+ * - active hides frozen, frozen hides clean, clean equals the disk in every key it holds;
+ * - a frozen or clean generation never changes.
  */
 import { invariant } from '../base/errors.js';
 import { firstTokenOfSlot, SLOT_COUNT, slotOfToken, TOKEN_END } from '../base/slots.js';
@@ -87,13 +89,25 @@ export class LedgerGeneration {
   }
 }
 
-/** Both generations of one bucket. */
+/** The generations of one bucket. */
 export class Ledger {
+  readonly #keepsClean: boolean;
   active = new LedgerGeneration();
   frozen: LedgerGeneration | undefined;
+  clean: LedgerGeneration | undefined;
+
+  /** `keepsClean`: keep what was written back last, for reading. */
+  constructor(options: { readonly keepsClean: boolean }) {
+    this.#keepsClean = options.keepsClean;
+  }
+
+  /** Bytes that are not durable in the disk store yet. */
+  get unwrittenBytes(): number {
+    return this.active.memoryBytes + (this.frozen?.memoryBytes ?? 0);
+  }
 
   get memoryBytes(): number {
-    return this.active.memoryBytes + (this.frozen?.memoryBytes ?? 0);
+    return this.unwrittenBytes + (this.clean?.memoryBytes ?? 0);
   }
 
   /** Freezes what has been written so far; undefined when that is nothing. */
@@ -101,12 +115,14 @@ export class Ledger {
     invariant(this.frozen === undefined, 'one generation is written back at a time');
     if (this.active.isEmpty) return undefined;
     this.frozen = this.active;
+    this.clean = undefined;
     this.active = new LedgerGeneration();
     return this.frozen;
   }
 
   /** The frozen generation is durable. */
   writtenBack(): void {
+    if (this.#keepsClean) this.clean = this.frozen;
     this.frozen = undefined;
   }
 }

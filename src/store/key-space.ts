@@ -6,7 +6,7 @@
  * could be taken back by a later leader whose clock is behind. It then says so (`clockBehind`) and the replica first advances
  * the log's time.
  */
-import { firstTokenOfSlot, slotOfToken, tokenOf } from '../base/slots.js';
+import { firstTokenOfSlot, slotOfToken, TOKEN_END, tokenOf } from '../base/slots.js';
 import type { Engine, EngineRecord } from '../engine/types.js';
 import type { KeySpace } from './command.js';
 import type { SlotSet } from './slot-ranges.js';
@@ -27,6 +27,11 @@ export class BucketKeySpace implements KeySpace {
   clockBehind = false;
   #reading = false;
   #logTimeMs = 0;
+  /** False once a whole walk has met no record that expires, and none was written since: nothing to search for. */
+  #mayExpire = true;
+  /** The walk of `findExpired`: how far it has come without a gap, and whether it met a record that expires. */
+  #walkedTo = -1;
+  #walkMetExpiry = false;
   /** The last key whose token was computed: a command asks for the same key several times. */
   #lastKey: Buffer = NO_KEY;
   #lastToken = EMPTY_TOKEN;
@@ -76,7 +81,16 @@ export class BucketKeySpace implements KeySpace {
   }
 
   put(key: Buffer, value: Buffer, expiresAtMs: number): void {
-    this.engine.put(this.tokenOf(key), key, value, this.version, expiresAtMs);
+    this.install(key, value, this.version, expiresAtMs);
+  }
+
+  /** Writes with a version given from outside: a record of a snapshot. */
+  install(key: Buffer, value: Buffer, version: number, expiresAtMs: number): void {
+    if (expiresAtMs !== 0) {
+      this.#mayExpire = true;
+      this.#walkMetExpiry = true;
+    }
+    this.engine.put(this.tokenOf(key), key, value, version, expiresAtMs);
   }
 
   remove(key: Buffer): boolean {
@@ -160,6 +174,12 @@ export class BucketKeySpace implements KeySpace {
     nowMs: number,
     found: (bucketId: number, key: Buffer, version: number) => void,
   ): number {
+    if (!this.#mayExpire) return toToken;
+    if (fromToken === 0) {
+      this.#walkedTo = 0;
+      this.#walkMetExpiry = false;
+    }
+    const withoutGap = this.#walkedTo >= 0 && fromToken <= this.#slots.nextToken(this.#walkedTo);
     let next = toToken;
     let left = maxKeys;
     let lastToken = -1;
@@ -173,12 +193,15 @@ export class BucketKeySpace implements KeySpace {
         }
         lastToken = token;
         left--;
-        if (record.expiresAtMs !== 0 && record.expiresAtMs <= nowMs)
-          found(this.bucket.id, key, record.version);
+        if (record.expiresAtMs === 0) return true;
+        this.#walkMetExpiry = true;
+        if (record.expiresAtMs <= nowMs) found(this.bucket.id, key, record.version);
         return true;
       });
       return goOn;
     });
+    this.#walkedTo = withoutGap ? Math.max(this.#walkedTo, next) : -1;
+    if (this.#walkedTo >= TOKEN_END && !this.#walkMetExpiry) this.#mayExpire = false;
     return next;
   }
 

@@ -32,7 +32,7 @@ const SESSION_KEY_BYTES = 8;
 /** What an entry of the ring costs beside its reply. */
 const ENTRY_BYTES = 16;
 /** Commands under way that a session is always granted, even when the group's memory for replies is used up. */
-const GRANTED_WINDOW = 1024;
+const GRANTED_WINDOW = LIMITS.maxSessionWindow;
 /** Idle sessions are looked for so many times within the idle time. */
 const SWEEPS_PER_IDLE_TIME = 8;
 /** When there are too many sessions, this part of them goes at once, so that the search for them is rare. */

@@ -13,7 +13,7 @@
 import { ByteReader, ByteWriter, DecodeError } from '../base/bytes.js';
 import { invariant } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
-import { mix32, slotOf, TOKEN_END, tokenOf } from '../base/slots.js';
+import { mix32, slotOf, TOKEN_END } from '../base/slots.js';
 import { checkArity } from './arguments.js';
 import { BatchCursor } from './batch.js';
 import { readBucket, writeBucket } from './bucket-codec.js';
@@ -380,9 +380,9 @@ class StateMachine implements GroupStateMachine {
   }
 
   installRecord(bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): void {
-    const engine = this.#open.get(bucketId)?.keyspace.engine ?? this.#installed.get(bucketId)?.engine;
-    invariant(engine !== undefined, 'a snapshot names its buckets before their records');
-    engine.put(tokenOf(key), key, value, version, expiresAtMs);
+    const keyspace = this.#open.get(bucketId)?.keyspace ?? this.#installed.get(bucketId);
+    invariant(keyspace !== undefined, 'a snapshot names its buckets before their records');
+    keyspace.install(key, value, version, expiresAtMs);
   }
 
   encodeSlotSessions(slot: number): Buffer {

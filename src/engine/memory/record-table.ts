@@ -16,6 +16,7 @@ export class RecordTable {
   /** What the record that the last `put` or `remove` replaced had in it: digest and bytes, when there was one. */
   replacedDigest = 0;
   replacedBytes = 0;
+  replacedTombstone = false;
 
   /** Entries, tombstones included. */
   get count(): number {
@@ -79,6 +80,7 @@ export class RecordTable {
   #noteReplaced(reference: number): void {
     this.replacedDigest = this.digest(reference);
     this.replacedBytes = this.dataBytes(reference);
+    this.replacedTombstone = this.#records.isTombstone(reference);
   }
 
   removeSlot(slot: number): void {
