@@ -209,6 +209,8 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
   }
 
   protected step(from: NodeId, message: RaftMessage): void {
+    // Without its state a replica could lead but answer nothing, and a leader gets no snapshot.
+    if (message.kind === 'timeout-now' && this.#paused) return;
     this.core.step(from, message, this.host.env.clock.monotonicMs());
     this.host.pump.markDirty(this);
   }
@@ -374,6 +376,7 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
     this.#nextPreferenceMs = nowMs + PREFERENCE_INTERVAL_MS;
     const { activePeers, matchIndexes, commitIndex } = this.core.status();
     if (!activePeers.has(preferred) || !this.host.peers.connected(preferred)) return;
+    if (this.#snapshots.isSendingTo(preferred)) return;
     if ((matchIndexes.get(preferred) ?? 0) >= commitIndex) this.core.transferLeadership(preferred, nowMs);
   }
 

@@ -66,6 +66,10 @@ export class SnapshotTransfers {
     sender.begin(host.env.clock.monotonicMs());
   }
 
+  isSendingTo(peer: NodeId): boolean {
+    return this.#senders.has(peer);
+  }
+
   receiveChunk(from: NodeId, body: Buffer): void {
     this.#receiver.receive(from, body);
   }
