@@ -21,10 +21,11 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { invariant } from '../../base/errors.js';
+import { invariant, QuoinError } from '../../base/errors.js';
 import type { DirectoryLock, Disk, DiskFile } from '../env.js';
 import { lockDirectory } from './directory-lock.js';
 import { diskError, systemCode } from './disk-errors.js';
@@ -115,23 +116,37 @@ class RealFile implements DiskFile {
   }
 }
 
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch (error) {
+    throw diskError(error, 'look at', path);
+  }
+}
+
 export class RealDisk implements Disk {
   #replacements = 0;
 
   makeDirectory(path: string): void {
-    const wanted = resolve(path);
-    let first: string | undefined;
-    try {
-      first = mkdirSync(wanted, { recursive: true });
-    } catch (error) {
-      throw diskError(error, 'create directory', path);
+    const missing: string[] = [];
+    for (let wanted = resolve(path); !existsSync(wanted); wanted = dirname(wanted)) missing.push(wanted);
+    // Not the system's own recursive way: where a parent takes no directories (`/proc`) that one tries for ever.
+    for (const one of missing.reverse()) {
+      try {
+        mkdirSync(one);
+      } catch (error) {
+        // Another process may have made it meanwhile.
+        if (systemCode(error) !== 'EEXIST' || !isDirectory(one))
+          throw diskError(error, 'create directory', path);
+      }
+      // A new directory is an entry of its parent: durable once the parent has been synced.
+      this.syncDirectory(dirname(one));
     }
-    if (first === undefined) return;
-    // Every new directory is an entry of its parent: durable once the parent has been synced.
-    for (let made = wanted; ; made = dirname(made)) {
-      this.syncDirectory(dirname(made));
-      if (made === first || dirname(made) === made) return;
-    }
+    if (missing.length === 0 && !isDirectory(path))
+      throw new QuoinError(
+        'DISK_FAILED',
+        `cannot create directory ${path}: it exists already and is something else`,
+      );
   }
 
   list(path: string): string[] {
