@@ -81,8 +81,8 @@ export interface FleetOptions {
   readonly nodes?: number;
   /** Keys of the `cluster` section. */
   readonly cluster?: Readonly<Record<string, unknown>>;
-  readonly storage?: Readonly<Record<string, unknown>>;
-  readonly buckets?: readonly object[];
+  /** Other sections of the configuration. */
+  readonly sections?: Readonly<Record<string, object>>;
   /** Data directories other than the fleet's own, by node. */
   readonly dataDirectories?: Readonly<Record<string, string>>;
 }
@@ -131,9 +131,9 @@ export class Fleet {
         listen,
         advertise: '127.0.0.1',
         cluster: { join: count === 1 ? [] : ids.map((_, peer) => at(2000 + peer)), ...options.cluster },
-        storage: { ...options.storage },
-        buckets: options.buckets ?? [{ name: 'default', replication: 'raft', engine: 'lmdb' }],
+        buckets: [{ name: 'default', replication: 'raft', engine: 'lmdb' }],
         log: { format: 'json' },
+        ...options.sections,
       };
       const configurationPath = join(directory, `${id}.yaml`);
       writeFileSync(configurationPath, stringify(configuration));
