@@ -8,14 +8,14 @@ import type { CommandEntry } from './command-table.js';
 import type { ClientConnection } from './connection.js';
 import { CROSS_SLOT } from './messages.js';
 
-export const SLOT_NOT_SERVED = new ErrorReply('NO_LEADER', 'CLUSTERDOWN Hash slot not served');
+const SLOT_NOT_SERVED = new ErrorReply('NO_LEADER', 'CLUSTERDOWN Hash slot not served');
 
 function keyTooLarge(size: number, limit: number): ErrorReply {
   return ErrorReply.of('KEY_TOO_LARGE', `key of ${size} bytes is over the limit of ${limit}`);
 }
 
 /** One past the position (in `args`) of the last key. */
-export function keysEnd(entry: CommandEntry, argCount: number): number {
+function keysEnd(entry: CommandEntry, argCount: number): number {
   const { lastKey } = entry.shape;
   return lastKey < 0 ? argCount + 1 + lastKey : Math.min(lastKey, argCount);
 }

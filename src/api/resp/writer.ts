@@ -55,7 +55,7 @@ const NULL_BULK = Buffer.from('$-1\r\n', 'latin1');
 const NULL_ARRAY_LINE = Buffer.from('*-1\r\n', 'latin1');
 
 /** A float as Redis prints it: shortest form that reads back the same; `inf`, `-inf`, `nan`. */
-export function formatDouble(value: number): string {
+function formatDouble(value: number): string {
   if (Number.isNaN(value)) return 'nan';
   if (value === Number.POSITIVE_INFINITY) return 'inf';
   if (value === Number.NEGATIVE_INFINITY) return '-inf';
