@@ -36,20 +36,45 @@ export function encodeMap(map: ClusterMap): Buffer {
   return Buffer.from(JSON.stringify(encoded), 'utf8');
 }
 
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null;
+
+const isRange = (value: unknown): value is SlotRange =>
+  isRecord(value) && ['first', 'last', 'group'].every((field) => typeof value[field] === 'number');
+
+/** Has it what every map of this format has? What is inside comes from a node that wrote it whole. */
+function isMap(value: Record<string, unknown>): value is Record<string, unknown> & EncodedMap {
+  return (
+    typeof value.epoch === 'number' &&
+    typeof value.clusterName === 'string' &&
+    typeof value.clusterId === 'string' &&
+    typeof value.nextBucketId === 'number' &&
+    ['nodes', 'groups', 'buckets'].every((field) => Array.isArray(value[field])) &&
+    Array.isArray(value.slots) &&
+    value.slots.every(isRange)
+  );
+}
+
+function unreadable(cause?: unknown): QuoinError {
+  return new QuoinError('CHECKPOINT_DAMAGED', 'the cluster map cannot be read', { cause });
+}
+
 /** The bytes come from a peer or a disk that has checked them; what is no map is an error all the same. */
 export function decodeMap(bytes: Buffer): ClusterMap {
-  let encoded: EncodedMap;
+  let encoded: unknown;
   try {
-    encoded = JSON.parse(bytes.toString('utf8')) as EncodedMap;
+    encoded = JSON.parse(bytes.toString('utf8'));
   } catch (error) {
-    throw new QuoinError('CHECKPOINT_DAMAGED', 'the cluster map cannot be read', { cause: error });
+    throw unreadable(error);
   }
+  if (!isRecord(encoded) || typeof encoded.format !== 'number') throw unreadable();
   if (encoded.format !== MAP_FORMAT) {
     throw new QuoinError(
       'LOG_TOO_NEW',
       `the cluster map has format ${String(encoded.format)}, this program knows ${MAP_FORMAT}`,
     );
   }
+  if (!isMap(encoded)) throw unreadable();
   const { format: _, slots, ...rest } = encoded;
   const slotOwners = new Uint16Array(SLOT_COUNT);
   for (const { first, last, group } of slots) slotOwners.fill(group, first, last + 1);

@@ -22,8 +22,12 @@ interface ProposedChange {
   readonly change: MapChange;
 }
 
-/** Answers kept for repeats: more than can be under way at once. */
-const REMEMBERED_ANSWERS = 256;
+/** Answers kept for repeats: as many as several nodes together may wait for (`Administration` bounds each of them). */
+const REMEMBERED_ANSWERS = 4 * LIMITS.maxBuckets;
+/** Times of expiry, and so times to live, are below this (the contract of engines). */
+const TTL_END_MS = 2 ** 48;
+/** The engines that this version has; any other in a group's log would stop its replicas. */
+const ENGINES: ReadonlySet<string> = new Set(['memory', 'lmdb']);
 
 const BUCKET_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
 
@@ -120,8 +124,14 @@ export class MapState {
         `replication '${bucket.replication}' is not in this version; it has 'raft'`,
       );
     }
-    if (bucket.engine === 'level')
-      return refused('NOT_SUPPORTED', "engine 'level' is not in this version; it has 'memory' and 'lmdb'");
+    if (!ENGINES.has(bucket.engine)) {
+      return refused(
+        'NOT_SUPPORTED',
+        `engine '${bucket.engine}' is not in this version; it has 'memory' and 'lmdb'`,
+      );
+    }
+    const wrongTtl = refusedTtl(bucket.ttlMs);
+    if (wrongTtl !== undefined) return wrongTtl;
     const created: BucketDescription = { id: nextBucketId, ...bucket };
     this.#replace({ buckets: [...buckets, created], nextBucketId: nextBucketId + 1 });
     return { ok: true, bucket: created };
@@ -130,6 +140,8 @@ export class MapState {
   #update(name: string, changes: { readonly ttlMs?: number }): MapAnswer {
     const bucket = this.#map.buckets.find((candidate) => candidate.name === name);
     if (bucket === undefined) return refused('UNKNOWN_BUCKET', `there is no bucket '${name}'`);
+    const wrongTtl = changes.ttlMs === undefined ? undefined : refusedTtl(changes.ttlMs);
+    if (wrongTtl !== undefined) return wrongTtl;
     const updated: BucketDescription = { ...bucket, ttlMs: changes.ttlMs ?? bucket.ttlMs };
     this.#replace({
       buckets: this.#map.buckets.map((candidate) => (candidate === bucket ? updated : candidate)),
@@ -156,4 +168,10 @@ export class MapState {
 
 function refused(code: ErrorCode, message: string): MapAnswer {
   return { ok: false, code, message };
+}
+
+/** A time to live that the groups' logs could not carry must not come into the map: they would stop over it. */
+function refusedTtl(ttlMs: number): MapAnswer | undefined {
+  if (Number.isSafeInteger(ttlMs) && ttlMs >= 0 && ttlMs < TTL_END_MS) return undefined;
+  return refused('WRONG_ARGUMENTS', `a time to live is a whole number of milliseconds from 0 to 2^48 - 1`);
 }
