@@ -261,6 +261,13 @@ export const ERRORS = {
     retriable: true,
     remedy: 'Check that a node runs at that address (--url, QUOIN_URL), then retry.',
   },
+  CLOSED: {
+    resp: 'ERR',
+    http: 503,
+    definite: true,
+    retriable: false,
+    remedy: 'This client or embedded node has been closed; open a new one.',
+  },
   USAGE: { resp: 'ERR', http: 400, definite: true, retriable: false, remedy: 'See --help.' },
   INTERNAL: {
     resp: 'ERR',

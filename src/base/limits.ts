@@ -84,6 +84,12 @@ export const LIMITS = {
   maxListedBytes: 8 * MIB,
   /** Operations in one list posted to the HTTP door: they become one command of the log. */
   maxPostedOperations: 10_000,
+  /** Keys and values of calls that one client or embedded handle has under way; past it OVERLOADED. */
+  maxClientBytes: 512 * MIB,
+  /** Calls that wait in one client for their turn; past it OVERLOADED. */
+  maxClientQueue: 10_000,
+  /** Writes that one session of a client has open; a state machine always grants so many. */
+  maxSessionWindow: 1024,
   /** Entries kept behind a checkpoint, so that a follower that was away for a moment needs no snapshot. */
   retainedLogEntries: 2000,
   /** How long a request may wait for a leader and an answer before it fails. */
@@ -118,4 +124,9 @@ invariant(
 invariant(
   LIMITS.maxHttpBodyBytes > 2 * LIMITS.maxRequestBytes,
   'one largest request body does not keep all others out',
+);
+invariant(LIMITS.maxClientBytes > LIMITS.maxRequestBytes, 'one largest request can be sent');
+invariant(
+  LIMITS.maxSessionWindow <= LIMITS.maxRepliesPerSession,
+  'every open write of a session can be answered again',
 );

@@ -112,3 +112,13 @@ export function lockDirectory(directory: string): DirectoryLock {
     rmSync(own, { force: true });
   }
 }
+
+/**
+ * Frees the lock that a thread of this process held when it died. For whoever started that thread and has seen its end;
+ * the lock of another process stays.
+ */
+export function freeLockOfDeadThread(directory: string): void {
+  const path = `${directory}/${LOCK_FILE}`;
+  const text = readIfThere(path);
+  if (text?.startsWith(`${process.pid}\n${startOf(process.pid)}\n`) === true) rmSync(path, { force: true });
+}

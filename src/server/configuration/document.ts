@@ -43,6 +43,13 @@ export class ConfigurationSource {
     }
   }
 
+  /** A configuration that was never text: complaints name `origin` and no line. */
+  static ofValue(value: unknown, origin: string): ConfigurationSource {
+    const source = new ConfigurationSource('', origin);
+    source.#value = value;
+    return source;
+  }
+
   get value(): unknown {
     return this.#value;
   }

@@ -37,6 +37,18 @@ export function parseConfiguration(
 ): NodeConfiguration {
   const source = new ConfigurationSource(text, fileName);
   for (const assignment of overrides) source.override(assignment);
+  return configurationOf(source);
+}
+
+/**
+ * The same for a configuration given as a value, with the keys and the rules of the file; `origin` is named in
+ * complaints instead of the file. Throws CONFIG_INVALID.
+ */
+export function checkConfiguration(value: unknown, origin: string): NodeConfiguration {
+  return configurationOf(ConfigurationSource.ofValue(value, origin));
+}
+
+function configurationOf(source: ConfigurationSource): NodeConfiguration {
   const parsed = configurationSchema.safeParse(source.value);
   if (!parsed.success) throw invalid(source, complaintsOf(parsed.error, configurationSchema, source.value));
   const document = parsed.data;

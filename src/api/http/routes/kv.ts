@@ -95,6 +95,7 @@ export function keyRoutes(server: FastifyInstance, door: Door): void {
     if (stored.expiresAtMs > 0) {
       const remainingMs = Math.max(1, stored.expiresAtMs - Date.now());
       reply.header('quoin-ttl', String(Math.ceil(remainingMs / 1000)));
+      reply.header('quoin-expires-at', String(stored.expiresAtMs));
     }
     if (alreadyHas(request.headers, stored.version)) return reply.code(304).send();
     return reply.type('application/octet-stream').send(stored.value);
