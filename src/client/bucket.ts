@@ -4,7 +4,9 @@
  *
  * Every method rejects with `QuoinError`: `code` is stable, `definite` says whether the operation certainly had no effect,
  * `retriable` whether trying again may help, `remedy` what to do. Writes are exactly-once: retries inside are recognized.
+ * Bytes are taken when a method is called: what the caller does with its buffers afterwards does no harm.
  */
+import { QuoinError } from '../base/errors.js';
 
 export type Bytes = string | Uint8Array;
 
@@ -16,14 +18,14 @@ export interface Entry {
 }
 
 export interface WriteOptions {
-  /** Time to live in milliseconds; 0: none. Default: the bucket's. */
+  /** Time to live in milliseconds, a whole number; 0: none. Default: the bucket's. */
   readonly ttlMs?: number;
 }
 
 export interface ScanOptions {
   /** Only keys that begin with this. Default: all. */
-  readonly prefix?: string;
-  /** Keys fetched at a time. Default: 1000. */
+  readonly prefix?: Bytes;
+  /** Keys fetched at a time, from 1 to 10000. Default: 1000. */
   readonly pageSize?: number;
 }
 
@@ -50,13 +52,19 @@ export interface Bucket {
     options?: WriteOptions,
   ): Promise<number | undefined>;
   /**
-   * Keys in no particular order. A key that is there throughout is seen at least once; one that comes or goes meanwhile
-   * may or may not be.
+   * Keys as text, in no particular order. A key that is there throughout is seen at least once; one that comes or goes
+   * meanwhile may or may not be. Bytes that are no UTF-8 become replacement characters: see `scanBytes`.
    */
   scan(options?: ScanOptions): AsyncIterable<string>;
+  /** The same as bytes, for keys that are no text. */
+  scanBytes(options?: ScanOptions): AsyncIterable<Buffer>;
 }
 
+/** Text as UTF-8; bytes as a view of themselves. Throws WRONG_ARGUMENTS for anything else. */
 export function toBuffer(bytes: Bytes): Buffer {
   if (typeof bytes === 'string') return Buffer.from(bytes, 'utf8');
+  // Not instanceof: bytes may come from another realm (a test runner's, a vm context's).
+  if (!ArrayBuffer.isView(bytes))
+    throw new QuoinError('WRONG_ARGUMENTS', `keys and values are text or bytes, not ${typeof bytes}`);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
