@@ -12,14 +12,9 @@
  * ```
  */
 export { ERRORS, type ErrorCode, QuoinError } from './base/errors.js';
+export type { Logger } from './base/logger.js';
 export type { Bucket, Bytes, Entry, ScanOptions, WriteOptions } from './client/bucket.js';
+export { EmbeddedCluster, type StartClusterOptions, startCluster } from './embed/cluster.js';
 export { EmbeddedNode } from './embed/embedded-node.js';
 export type { NodeAddresses } from './embed/protocol.js';
-export {
-  EmbeddedCluster,
-  type StartClusterOptions,
-  type StartNodeOptions,
-  startCluster,
-  startNode,
-} from './embed/start.js';
-export type { NodeConfiguration } from './server/configuration/types.js';
+export { type BucketOptions, type StartNodeOptions, startNode } from './embed/start.js';

@@ -1,5 +1,6 @@
 /** A bucket handle over an embedded node: each method is one internal command. */
 import { type ErrorCode, invariant, QuoinError } from '../base/errors.js';
+import { expectedOf, pageSizeOf, ttlOf } from '../client/arguments.js';
 import {
   type Bucket,
   type Bytes,
@@ -8,24 +9,29 @@ import {
   toBuffer,
   type WriteOptions,
 } from '../client/bucket.js';
-import type { Answered } from './protocol.js';
+import type { Answered, CommandName } from './packet.js';
 
 /** Carries a command to the node; rejects with `QuoinError`. */
-export type Caller = (bucket: string, command: string, args: readonly Uint8Array[]) => Promise<Answered>;
+export type Caller = (bucket: string, command: CommandName, args: readonly Buffer[]) => Promise<Answered>;
 
-const DEFAULT_PAGE_SIZE = 1000;
-
-/** -1: the bucket's own time to live. */
-const ttlArgument = (options: WriteOptions | undefined): Buffer => Buffer.from(String(options?.ttlMs ?? -1));
+const ANY = Buffer.from('any');
+const BEGIN = Buffer.from('0');
+/** In place of a time to live: the bucket's own. */
+const OWN_TTL = -1;
 
 function bytesOf(answered: Answered | undefined): Buffer {
-  invariant(answered instanceof Uint8Array, 'the node answers bytes here');
-  return toBuffer(answered);
+  invariant(Buffer.isBuffer(answered), 'the node answers bytes here');
+  return answered;
 }
 
 function numberOf(answered: Answered | undefined): number {
   invariant(typeof answered === 'number', 'the node answers a number here');
   return answered;
+}
+
+function listOf(answered: Answered | undefined): readonly Answered[] {
+  invariant(Array.isArray(answered), 'the node answers a list here');
+  return answered as readonly Answered[];
 }
 
 function isCode(error: unknown, code: ErrorCode): boolean {
@@ -52,8 +58,7 @@ export class EmbeddedBucket implements Bucket {
   async getEntry(key: Bytes): Promise<Entry | undefined> {
     const answered = await this.#call(this.name, 'quoin.get', [toBuffer(key)]);
     if (answered === null) return undefined;
-    invariant(Array.isArray(answered), 'the node answers value, version and expiry');
-    const [value, version, expiresAtMs] = answered as readonly Answered[];
+    const [value, version, expiresAtMs] = listOf(answered);
     const expiry = numberOf(expiresAtMs);
     return {
       value: bytesOf(value),
@@ -63,11 +68,11 @@ export class EmbeddedBucket implements Bucket {
   }
 
   async set(key: Bytes, value: Bytes, options?: WriteOptions): Promise<number> {
-    return numberOf(await this.#put(key, value, options, 'any'));
+    return numberOf(await this.#put(key, value, options, ANY));
   }
 
   async delete(key: Bytes): Promise<boolean> {
-    return (await this.#call(this.name, 'quoin.delete', [toBuffer(key), Buffer.from('any')])) === 1;
+    return (await this.#call(this.name, 'quoin.delete', [toBuffer(key), ANY])) === 1;
   }
 
   async compareAndSet(
@@ -76,8 +81,9 @@ export class EmbeddedBucket implements Bucket {
     value: Bytes,
     options?: WriteOptions,
   ): Promise<number | undefined> {
+    const condition = Buffer.from(String(expectedOf(expected)));
     try {
-      return numberOf(await this.#put(key, value, options, String(expected)));
+      return numberOf(await this.#put(key, value, options, condition));
     } catch (error) {
       if (isCode(error, 'CONDITION_FAILED')) return undefined;
       throw error;
@@ -85,21 +91,23 @@ export class EmbeddedBucket implements Bucket {
   }
 
   async *scan(options: ScanOptions = {}): AsyncIterable<string> {
-    const prefix = toBuffer(options.prefix ?? '');
-    const limit = Buffer.from(String(options.pageSize ?? DEFAULT_PAGE_SIZE));
-    let cursor: Buffer = Buffer.from('0');
-    do {
-      const page = await this.#call(this.name, 'quoin.list', [cursor, prefix, limit]);
-      invariant(Array.isArray(page), 'the node answers a cursor and keys');
-      const [next, keys] = page as readonly Answered[];
-      invariant(Array.isArray(keys), 'the node answers a list of keys');
-      for (const key of keys as readonly Answered[]) yield bytesOf(key).toString('utf8');
-      cursor = bytesOf(next);
-    } while (cursor.toString() !== '0');
+    for await (const key of this.scanBytes(options)) yield key.toString('utf8');
   }
 
-  #put(key: Bytes, value: Bytes, options: WriteOptions | undefined, condition: string): Promise<Answered> {
-    const args = [toBuffer(key), toBuffer(value), ttlArgument(options), Buffer.from(condition)];
-    return this.#call(this.name, 'quoin.put', args);
+  async *scanBytes(options: ScanOptions = {}): AsyncIterable<Buffer> {
+    // A copy: the caller may go on with its bytes before the last page.
+    const prefix = Buffer.from(toBuffer(options.prefix ?? ''));
+    const limit = Buffer.from(String(pageSizeOf(options)));
+    let cursor: Buffer = BEGIN;
+    do {
+      const [next, keys] = listOf(await this.#call(this.name, 'quoin.list', [cursor, prefix, limit]));
+      for (const key of listOf(keys)) yield bytesOf(key);
+      cursor = bytesOf(next);
+    } while (!cursor.equals(BEGIN));
+  }
+
+  #put(key: Bytes, value: Bytes, options: WriteOptions | undefined, condition: Buffer): Promise<Answered> {
+    const ttl = Buffer.from(String(ttlOf(options) ?? OWN_TTL));
+    return this.#call(this.name, 'quoin.put', [toBuffer(key), toBuffer(value), ttl, condition]);
   }
 }

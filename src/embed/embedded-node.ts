@@ -1,148 +1,300 @@
 /**
  * A node inside an application: runs on a worker thread of its own; calls cross in batches, one message a turn.
  *
- * Invariants: every call settles, with an answer or with an error, also when the thread dies; a closed node refuses.
+ * Life: starting → started (its doors are open) → ready (every group has a leader) → ended. It ends when it is told to stop,
+ * when a client sends SHUTDOWN, when it fails, or when its thread dies.
+ *
+ * Invariants:
+ * - every call settles, with an answer or with an error, also when the thread dies. A write that was sent and not answered
+ *   ends with OUTCOME_UNKNOWN;
+ * - a node that has ended takes no call, has no thread and holds no lock on its directory;
+ * - `stop` resolves, whatever the thread does: one that does not end in time is ended.
  */
 import { Worker } from 'node:worker_threads';
 import { QuoinError } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
+import { type Logger, SILENT_LOGGER } from '../base/logger.js';
+import { checkBucketName } from '../client/arguments.js';
 import type { Bucket } from '../client/bucket.js';
+import { freeLockOfDeadThread } from '../env/real/directory-lock.js';
 import type { NodeConfiguration } from '../server/configuration/types.js';
 import { EmbeddedBucket } from './embedded-bucket.js';
-import type { Answered, Call, FromWorker, NodeAddresses, ToWorker, WorkerStart } from './protocol.js';
+import {
+  type Answered,
+  type AnswerVisitor,
+  buffersOf,
+  CallWriter,
+  type CommandName,
+  readAnswers,
+} from './packet.js';
+import type { Failure, FromWorker, NodeAddresses, ToWorker, WorkerStart } from './protocol.js';
+
+/** A node that was told to stop hands leadership over and closes its files; this is far more than that takes. */
+const STOP_TIMEOUT_MS = 30_000;
+
+/** What of a worker thread is used; tests have one of their own. */
+export interface NodeThread {
+  postMessage(message: ToWorker, transfer?: readonly ArrayBuffer[]): void;
+  on(event: 'message', listener: (message: FromWorker) => void): unknown;
+  on(event: 'error' | 'messageerror', listener: (error: Error) => void): unknown;
+  on(event: 'exit', listener: () => void): unknown;
+  terminate(): Promise<unknown>;
+}
+
+export interface EmbeddedNodeOptions {
+  /** Gets the node's log lines of `log.level` and above. Default: nobody. */
+  readonly logger?: Logger | undefined;
+  readonly startThread?: (start: WorkerStart) => NodeThread;
+  readonly stopTimeoutMs?: number;
+}
+
+function startWorker(start: WorkerStart): NodeThread {
+  // How the application's own script was given is nothing that a thread with a file of its own may inherit.
+  const execArgv = process.execArgv.filter((argument) => !argument.startsWith('--input-type'));
+  return new Worker(new URL('./worker.js', import.meta.url), {
+    workerData: start,
+    execArgv,
+    name: `quoin ${start.configuration.node.id}`,
+  });
+}
 
 interface Waiting {
   readonly resolve: (answered: Answered) => void;
   readonly reject: (error: QuoinError) => void;
+  readonly isWrite: boolean;
+  readonly sizeBytes: number;
+  sent: boolean;
 }
+
+const errorOf = ({ code, message }: Failure): QuoinError => new QuoinError(code, message);
 
 export class EmbeddedNode {
   readonly id: string;
   readonly dataDir: string;
-  readonly #worker: Worker;
+  /** Resolves when the node has ended: with undefined when it was asked to, else with the reason. Never rejects. */
+  readonly ended: Promise<QuoinError | undefined>;
+  readonly #thread: NodeThread;
+  readonly #logger: Logger;
+  readonly #stopTimeoutMs: number;
   readonly #waiting = new Map<number, Waiting>();
-  #calls: Call[] = [];
+  readonly #calls = new CallWriter();
+  #unsent: Waiting[] = [];
+  #waitingBytes = 0;
   #nextId = 1;
   #addresses: NodeAddresses | undefined;
-  #failure: QuoinError | undefined;
-  #stopping = false;
   #ready = false;
-  #listeners: (() => void)[] = [];
-  readonly #exited: Promise<void>;
+  #stopping = false;
+  /** Why there will be no more answers. */
+  #failure: QuoinError | undefined;
+  /** The thread said its last word: it has let its directory go. */
+  #saidGoodbye = false;
+  #exited = false;
+  readonly #listeners = new Set<() => void>();
 
-  constructor(configuration: NodeConfiguration) {
+  /** Applications call `startNode`, which checks the configuration and waits for the start. */
+  constructor(configuration: NodeConfiguration, options: EmbeddedNodeOptions = {}) {
     this.id = configuration.node.id;
     this.dataDir = configuration.node.dataDir;
-    const start: WorkerStart = { configuration };
-    this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
-    this.#worker.on('message', (message: FromWorker) => this.#receive(message));
-    this.#worker.on('error', (error) =>
-      this.#end(new QuoinError('INTERNAL', error.message, { cause: error })),
-    );
-    this.#exited = new Promise((resolve) => {
-      this.#worker.on('exit', () => {
-        this.#end(new QuoinError('SHUTTING_DOWN', 'the node has stopped'));
-        resolve();
-      });
+    this.#logger = options.logger ?? SILENT_LOGGER;
+    this.#stopTimeoutMs = options.stopTimeoutMs ?? STOP_TIMEOUT_MS;
+    const logLevel = options.logger === undefined ? 'silent' : configuration.log.level;
+    const thread = (options.startThread ?? startWorker)({ configuration, logLevel });
+    this.#thread = thread;
+    thread.on('message', (message) => this.#receive(message));
+    thread.on('messageerror', (error) => this.#fail(crash(error)));
+    thread.on('error', (error) => this.#fail(crash(error)));
+    this.ended = new Promise((resolve) => {
+      thread.on('exit', () => resolve(this.#exit()));
     });
   }
 
-  /** Where Redis clients, curl and peers reach this node. */
+  /** Where Redis clients, curl and peers reach this node. Throws STARTING before it has started. */
   get addresses(): NodeAddresses {
     if (this.#addresses === undefined)
       throw new QuoinError('STARTING', 'the node has no addresses before it has started');
     return this.#addresses;
   }
 
+  /** False once the node has ended or is about to. */
+  get running(): boolean {
+    return this.#failure === undefined && !this.#stopping;
+  }
+
   /** Resolves when the front doors are open (the cluster may still be forming); rejects when the node cannot start. */
   async started(): Promise<void> {
-    await this.#until(() => this.#addresses !== undefined);
+    await this.#until(() => this.#addresses !== undefined, undefined);
   }
 
-  /** Resolves when every group has a leader: requests are answered from now on. */
-  async ready(): Promise<void> {
-    await this.#until(() => this.#ready);
+  /**
+   * Resolves when every group has a leader: requests are answered from now on. Rejects when the node ends before, and with
+   * TIMEOUT when that takes longer than `timeoutMs` (default: no limit).
+   */
+  async ready(timeoutMs?: number): Promise<void> {
+    await this.#until(() => this.#ready, timeoutMs);
   }
 
-  /** A handle on a bucket. Whether the bucket exists shows with the first call. */
+  /**
+   * A handle on a bucket. Whether the bucket exists shows with the first call. Throws WRONG_ARGUMENTS for what is no bucket
+   * name.
+   */
   bucket(name = 'default'): Bucket {
-    return new EmbeddedBucket(name, (bucket, command, args) => this.#call(bucket, command, args));
+    return new EmbeddedBucket(checkBucketName(name), (bucket, command, args) =>
+      this.call(bucket, command, args),
+    );
   }
 
-  /** Hands leadership over, stops the node and its thread. Calls under way are rejected. */
+  /**
+   * Hands leadership over, stops the node and its thread. Resolves when both are gone, also when the node had failed. Calls
+   * under way are rejected: with OUTCOME_UNKNOWN where a write may have happened.
+   */
   async stop(): Promise<void> {
-    if (!this.#stopping && this.#failure === undefined) this.#post({ kind: 'stop' });
-    this.#stopping = true;
-    await this.#exited;
+    if (!this.#exited && !this.#stopping) {
+      this.#stopping = true;
+      this.#flush();
+      this.#post({ kind: 'stop' });
+      this.#notify();
+    }
+    const deadline = setTimeout(() => void this.#thread.terminate(), this.#stopTimeoutMs);
+    await this.ended;
+    clearTimeout(deadline);
   }
 
-  #call(bucket: string, command: string, args: readonly Uint8Array[]): Promise<Answered> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (this.#waiting.size >= LIMITS.maxInflightRequestsPerGroup) {
+  /** Carries out one internal command; what bucket handles are made of. */
+  call(bucket: string, command: CommandName, args: readonly Buffer[]): Promise<Answered> {
+    if (!this.running) return Promise.reject(this.#closed());
+    let sizeBytes = 0;
+    for (const bytes of args) sizeBytes += bytes.length;
+    if (
+      this.#waiting.size >= LIMITS.maxInflightRequestsPerGroup ||
+      this.#waitingBytes + sizeBytes > LIMITS.maxClientBytes
+    )
       return Promise.reject(new QuoinError('OVERLOADED', 'too many calls under way'));
-    }
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
-      this.#waiting.set(id, { resolve, reject });
-      if (this.#calls.length === 0) setImmediate(() => this.#flush());
-      this.#calls.push({ id, bucket, command, args });
+      const isWrite = command === 'quoin.put' || command === 'quoin.delete';
+      const waiting: Waiting = { resolve, reject, isWrite, sizeBytes, sent: false };
+      if (this.#calls.empty) setImmediate(() => this.#flush());
+      this.#calls.add({ id, bucket, command, args });
+      this.#waiting.set(id, waiting);
+      this.#waitingBytes += sizeBytes;
+      this.#unsent.push(waiting);
     });
   }
 
   #flush(): void {
-    const calls = this.#calls;
-    this.#calls = [];
-    this.#post({ kind: 'calls', calls });
+    if (this.#calls.empty || this.#failure !== undefined) return;
+    const packet = this.#calls.take();
+    for (const waiting of this.#unsent) waiting.sent = true;
+    this.#unsent = [];
+    this.#post({ kind: 'calls', packet }, buffersOf(packet));
   }
 
-  #post(message: ToWorker): void {
-    this.#worker.postMessage(message);
+  #post(message: ToWorker, transfer: readonly ArrayBuffer[] = []): void {
+    this.#thread.postMessage(message, transfer);
   }
 
   #receive(message: FromWorker): void {
     switch (message.kind) {
       case 'started':
         this.#addresses = message.addresses;
-        break;
+        this.#notify();
+        return;
       case 'ready':
         this.#ready = true;
-        break;
+        this.#notify();
+        return;
       case 'answers':
-        for (const answer of message.answers) {
-          const waiting = this.#waiting.get(answer.id);
-          this.#waiting.delete(answer.id);
-          if ('error' in answer) waiting?.reject(new QuoinError(answer.error.code, answer.error.message));
-          else waiting?.resolve(answer.value);
-        }
+        readAnswers(message.packet, this.#answers);
+        return;
+      case 'log':
+        this.#logger[message.level](message.fields, message.message);
         return;
       case 'failed':
-        this.#end(new QuoinError(message.error.code, message.error.message));
+        this.#saidGoodbye = true;
+        this.#fail(errorOf(message.error));
         return;
       case 'stopped':
+        this.#saidGoodbye = true;
         return;
     }
+  }
+
+  readonly #answers: AnswerVisitor = {
+    value: (id, value) => this.#settle(id)?.resolve(value),
+    error: (id, failure) => this.#settle(id)?.reject(errorOf(failure)),
+  };
+
+  #settle(id: number): Waiting | undefined {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return undefined;
+    this.#waiting.delete(id);
+    this.#waitingBytes -= waiting.sizeBytes;
+    return waiting;
+  }
+
+  /** The thread is gone. Returns what `ended` tells. */
+  #exit(): QuoinError | undefined {
+    this.#exited = true;
+    if (!this.#saidGoodbye) freeLockOfDeadThread(this.dataDir);
+    const unexpected = this.#saidGoodbye || this.#stopping ? undefined : crash(undefined);
+    const reason = this.#failure ?? unexpected;
+    this.#fail(reason ?? new QuoinError('CLOSED', 'the node has stopped'));
+    return reason;
+  }
+
+  #fail(error: QuoinError): void {
+    this.#failure ??= error;
+    const cause = this.#failure;
+    for (const { reject, isWrite, sent } of this.#waiting.values())
+      reject(
+        isWrite && sent
+          ? new QuoinError('OUTCOME_UNKNOWN', `${cause.message}; the write may have happened`, { cause })
+          : this.#closed(),
+      );
+    this.#waiting.clear();
+    this.#waitingBytes = 0;
+    this.#unsent = [];
     this.#notify();
   }
 
-  #end(error: QuoinError): void {
-    this.#failure ??= error;
-    for (const { reject } of this.#waiting.values()) reject(this.#failure);
-    this.#waiting.clear();
-    this.#notify();
+  #closed(): QuoinError {
+    const cause = this.#failure;
+    if (cause === undefined) return new QuoinError('CLOSED', 'the node is stopping');
+    return new QuoinError('CLOSED', `the node has ended: ${cause.message}`, { cause });
   }
 
   #notify(): void {
-    const listeners = this.#listeners;
-    this.#listeners = [];
-    for (const listener of listeners) listener();
+    for (const listener of this.#listeners) listener();
   }
 
-  async #until(condition: () => boolean): Promise<void> {
-    while (!condition()) {
-      if (this.#failure !== undefined) throw this.#failure;
-      await new Promise<void>((resolve) => {
-        this.#listeners.push(resolve);
-      });
-    }
+  #until(condition: () => boolean, timeoutMs: number | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (outcome: QuoinError | undefined): void => {
+        clearTimeout(timer);
+        this.#listeners.delete(look);
+        if (outcome === undefined) resolve();
+        else reject(outcome);
+      };
+      const look = (): void => {
+        if (condition() && this.running) settle(undefined);
+        else if (this.#failure !== undefined) settle(this.#failure);
+        else if (this.#stopping) settle(this.#closed());
+      };
+      const timer =
+        timeoutMs === undefined
+          ? undefined
+          : setTimeout(
+              () => settle(new QuoinError('TIMEOUT', `node ${this.id} was not ready within ${timeoutMs} ms`)),
+              timeoutMs,
+            );
+      this.#listeners.add(look);
+      look();
+    });
   }
+}
+
+function crash(error: Error | undefined): QuoinError {
+  return error === undefined
+    ? new QuoinError('INTERNAL', "the node's thread ended without a word")
+    : new QuoinError('INTERNAL', `the node's thread died: ${error.message}`, { cause: error });
 }
