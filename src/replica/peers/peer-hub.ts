@@ -43,7 +43,9 @@ interface Peer {
   dialling: Link | undefined;
   /** True while the dialled link is open. */
   open: boolean;
-  /** An open link broke and nothing was heard since. */
+  /** When it was opened. */
+  openedAtMs: number;
+  /** An open link broke and none has been opened since. */
   suspected: boolean;
   redialMs: number;
   redialTimer: Timer | undefined;
@@ -119,6 +121,7 @@ export class PeerHub {
         assembler: new PieceAssembler(),
         dialling: undefined,
         open: false,
+        openedAtMs: 0,
         suspected: false,
         redialMs: FIRST_REDIAL_MS,
         redialTimer: undefined,
@@ -214,7 +217,8 @@ export class PeerHub {
     const link = this.#env.network.dial(peer.address, {
       onOpen: () => {
         peer.open = true;
-        peer.redialMs = FIRST_REDIAL_MS;
+        peer.openedAtMs = this.#env.clock.monotonicMs();
+        peer.suspected = false;
         peer.outbox.attach(link);
         this.#sayHello(peer.outbox, peer.id, false);
         peer.outbox.flush();
@@ -236,12 +240,15 @@ export class PeerHub {
     peer.outbox.detach();
     if (this.#closed || this.#peers.get(peer.id) !== peer) return;
     if (wasOpen) {
-      // The link broke: dial at once, for a refused dial is the proof that the process is gone.
       peer.suspected = true;
-      this.#dial(peer);
-      return;
-    }
-    if (peer.suspected && reason === 'refused') {
+      if (this.#env.clock.monotonicMs() - peer.openedAtMs >= LONGEST_REDIAL_MS) {
+        // The link broke: dial at once, for a refused dial is the proof that the process is gone.
+        peer.redialMs = FIRST_REDIAL_MS;
+        this.#dial(peer);
+        return;
+      }
+      // One that takes each link and ends it at once, because it will not talk to this node, is not dialled without end.
+    } else if (peer.suspected && reason === 'refused') {
       peer.suspected = false;
       this.#handlers.onPeerDead(peer.id);
     }
@@ -339,7 +346,7 @@ export class PeerHub {
   #noteSender(header: FrameHeader): void {
     const peer = this.#peers.get(header.from);
     if (peer === undefined) return;
-    peer.suspected = false;
+    // A suspicion stays: what is read now may have been sent before the process died.
     if (header.epoch > peer.epoch) peer.epoch = header.epoch;
     if (peer.boot !== header.boot) {
       const restarted = peer.boot !== '';
