@@ -22,6 +22,8 @@ import { ReplyWriter } from './writer.js';
 
 /** How long connections may take to send their last answers when the door closes. */
 const CLOSE_GRACE_MS = 1000;
+/** When everything is slow, more entries of one turn say nothing new, and cost what is short then. */
+const MAX_SLOW_PER_TURN = 4;
 /** A peer that vanished without a word is noticed after this. */
 const KEEP_ALIVE_MS = 300_000;
 
@@ -81,6 +83,8 @@ export class RespServer {
   #toFlush: ClientConnection[] = [];
   #flushing: ClientConnection[] = [];
   #flushScheduled = false;
+  /** Requests of this turn that went into the slow log. */
+  #slowNoted = 0;
   readonly #flushAll = (): void => this.#flush();
 
   constructor(options: RespServerOptions) {
@@ -147,6 +151,7 @@ export class RespServer {
     this.#toFlush = this.#flushing;
     this.#flushing = connections;
     const nowMs = performance.now();
+    this.#slowNoted = 0;
     for (const connection of connections) connection.flush(this.#writer, nowMs);
     connections.length = 0;
   }
@@ -165,7 +170,9 @@ export class RespServer {
 
   #accountSlow(slot: ReplySlot, entry: CommandEntry, durationMs: number): void {
     const { thresholdMicros } = this.slowLog;
-    if (thresholdMicros >= 0 && durationMs * 1000 >= thresholdMicros) {
+    const slow = thresholdMicros >= 0 && durationMs * 1000 >= thresholdMicros;
+    if (slow && this.#slowNoted < MAX_SLOW_PER_TURN) {
+      this.#slowNoted++;
       const { connection } = slot;
       this.slowLog.add(durationMs, entry.name, slot.args, connection.remoteAddress, connection.name);
     }
