@@ -42,6 +42,8 @@ export const LIMITS = {
   maxHalfReadBytes: 512 * MIB,
   /** Unsent replies of one connection before it is no longer read from. */
   maxConnectionOutputBytes: 64 * MIB,
+  /** Answers to reads that wait for one connection; past it a read is answered with OVERLOADED. */
+  maxConnectionHeldBytes: 256 * MIB,
   /** Unanswered requests of one connection before it is no longer read from. */
   maxConnectionInflight: 10_000,
   /** Sessions remembered per group; the longest unused goes first. */
@@ -107,6 +109,10 @@ invariant(LIMITS.maxUncommittedBytes > LIMITS.maxRequestBytes, 'one largest requ
 invariant(
   LIMITS.maxPeerQueueBytes > LIMITS.maxUncommittedBytes,
   'what may be uncommitted can be on its way to a peer',
+);
+invariant(
+  LIMITS.maxConnectionHeldBytes > LIMITS.maxConnectionOutputBytes + LIMITS.maxValueBytes,
+  'a client that is read from in its turn is not refused',
 );
 invariant(
   LIMITS.maxRepliesPerSession >= LIMITS.maxInflightRequestsPerGroup,

@@ -4,10 +4,13 @@
  *
  * Three things are bounded: the number of unanswered requests, the bytes of their arguments, and the bytes of answers that
  * are there or on their way. The size of an answer is not known before it comes, so requests under way are expected to
- * bring as much as large answers did lately; otherwise thousands of small requests for a large value would pass.
+ * bring as much as large answers did lately; otherwise thousands of small requests for a large value would pass. A
+ * connection that has not shown what answers it gets begins with few requests under way, as TCP begins with few segments.
+ * When a client turns from small values to large ones with many requests under way, the reads past what may be held are
+ * answered with OVERLOADED.
  */
 import { LIMITS } from '../../base/limits.js';
-import type { Reply } from '../../store/reply.js';
+import { ErrorReply, type Reply } from '../../store/reply.js';
 import { PendingRequest, type ReplySlot } from './pending.js';
 import { isArrayReply } from './words.js';
 import type { ReplyWriter } from './writer.js';
@@ -16,6 +19,13 @@ import type { ReplyWriter } from './writer.js';
 const ITEM_BYTES = 16;
 /** The expected size of answers fades by this part with each smaller one. */
 const FADE = 8;
+/** Requests under way before the first answers have come; doubled by each answer until there is no need. */
+const FIRST_WINDOW = 16;
+
+const TOO_MUCH_HELD = ErrorReply.of(
+  'OVERLOADED',
+  'too many bytes of answers wait for this connection; ask for fewer at one time',
+);
 
 /** Bytes of an answer, nearly: enough to bound what is held. */
 function replyBytes(reply: Reply): number {
@@ -36,6 +46,7 @@ export class ReplyRow {
   /** Bytes of answers that are there but not yet written. */
   #heldBytes = 0;
   #expectedReplyBytes = 0;
+  #window = FIRST_WINDOW;
 
   /** Requests without a written answer. */
   get length(): number {
@@ -56,7 +67,7 @@ export class ReplyRow {
   hasRoom(unsentBytes: number): boolean {
     if (this.#length === 0) return unsentBytes < LIMITS.maxConnectionOutputBytes;
     return (
-      this.#length < LIMITS.maxConnectionInflight &&
+      this.#length < this.#window &&
       this.#requestBytes < LIMITS.maxRequestBytes &&
       unsentBytes + this.#heldBytes + this.#length * this.#expectedReplyBytes <
         LIMITS.maxConnectionOutputBytes
@@ -79,7 +90,13 @@ export class ReplyRow {
 
   /** Takes note of an answer; true when it is the first in the row, so that something can be written. */
   hold(slot: ReplySlot): boolean {
-    const size = replyBytes(slot.reply);
+    let size = replyBytes(slot.reply);
+    if (this.#heldBytes + size > LIMITS.maxConnectionHeldBytes && this.#heldBytes > 0 && !slot.isWrite) {
+      slot.reply = TOO_MUCH_HELD;
+      size = 0;
+    }
+    if (this.#window < LIMITS.maxConnectionInflight)
+      this.#window = Math.min(this.#window * 2, LIMITS.maxConnectionInflight);
     this.#heldBytes += size;
     const faded = this.#expectedReplyBytes - Math.ceil(this.#expectedReplyBytes / FADE);
     this.#expectedReplyBytes = size > faded ? size : faded;

@@ -86,6 +86,8 @@ describe('backpressure', () => {
   it('stops reading at the limit of unanswered requests and goes on when they are answered', async () => {
     const { node, connect } = await openDoor();
     const client = await connect();
+    // A connection that has shown what answers it gets may have many requests under way.
+    for (let i = 0; i < 20; i++) await client.command('SET', 'n', '0');
     node.holding = true;
     const count = LIMITS.maxConnectionInflight + 500;
     client.write(Buffer.concat(Array.from({ length: count }, () => encodeCommand('INCR', 'n'))));
@@ -97,6 +99,52 @@ describe('backpressure', () => {
     node.release();
     const replies = await client.replies(count);
     expect(replies.at(-1)).toBe(count);
+  });
+
+  it('takes few requests from a new connection until it knows how large its answers are', async () => {
+    const { node, connect } = await openDoor();
+    const writer = await connect();
+    await writer.command('SET', 'big', Buffer.alloc(4 * 1024 * 1024, 'x'));
+    node.holding = true;
+    const client = await connect();
+    client.socket.pause();
+    client.write(Buffer.concat(Array.from({ length: 5000 }, () => encodeCommand('GET', 'big'))));
+    await until(() => node.held.length > 0, 'the first request');
+    const bystander = await connect();
+    for (let i = 0; i < 20; i++) expect(await bystander.command('PING')).toBe('PONG');
+    expect(node.held.length * 4).toBeLessThanOrEqual(64);
+    node.holding = false;
+    node.release();
+    client.close();
+  });
+
+  it('refuses reads whose answers a connection cannot hold, and answers the others', async () => {
+    const { node, connect } = await openDoor();
+    const client = await connect();
+    const size = 4 * 1024 * 1024;
+    await client.command('SET', 'big', Buffer.alloc(size, 'x'));
+    // Small answers first: they let many requests be under way.
+    for (let i = 0; i < 20; i++) await client.command('STRLEN', 'big');
+    node.holding = true;
+    const count = 200;
+    client.write(Buffer.concat(Array.from({ length: count }, () => encodeCommand('GET', 'big'))));
+    await until(() => node.held.length === count, 'all requests');
+    node.holding = false;
+    node.release();
+    let answered = 0;
+    let refused = 0;
+    for (let i = 0; i < count; i++) {
+      const reply = await client.next();
+      if (reply instanceof RespError) {
+        expect(reply.message).toMatch(/^OVERLOADED /);
+        refused++;
+      } else answered++;
+    }
+    expect(answered * size).toBeLessThanOrEqual(LIMITS.maxConnectionHeldBytes);
+    expect(answered).toBeGreaterThan(0);
+    expect(answered + refused).toBe(count);
+    expect(await client.command('STRLEN', 'big')).toBe(size);
+    client.close();
   });
 
   it('stops reading from a client that does not take its answers, and answers all in the end', async () => {
