@@ -230,9 +230,9 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
   }
 
   /** A member says that it needs the whole state. */
-  snapshotRequested(from: NodeId): void {
+  snapshotRequested(from: NodeId, body: Buffer): void {
     if (this.#failed || !this.#leading || !this.members.includes(from)) return;
-    this.guard(() => this.#snapshots.send(from, this.#term));
+    this.guard(() => this.#snapshots.requested(from, body, this.#term));
   }
 
   note(): GroupNote {

@@ -4,7 +4,9 @@
  *
  * Invariants:
  * - from the head to the durable end the state counts as missing: nothing is applied, read or checkpointed as if whole;
- * - chunks of an older term, of another snapshot or out of turn change nothing.
+ * - chunks of an older term, of another snapshot or out of turn change nothing;
+ * - a state that is no newer than where the log here begins is not taken, for nothing would lead on from it: made durable, it
+ *   would keep this node from starting again.
  */
 import { ByteReader } from '../base/bytes.js';
 import type { NodeId } from '../protocol/raft/types.js';
@@ -33,9 +35,8 @@ export interface SnapshotReceiverOptions {
   readonly target: SnapshotTarget;
   /** The present term. */
   readonly term: () => number;
-  /** Entries up to here are applied: an older snapshot is not needed. */
+  /** Entries up to here are applied, or were before the state went: an older snapshot is of no use. */
   readonly appliedIndex: () => number;
-  readonly stateMissing: () => boolean;
   /** The old state is about to go. */
   readonly begun: () => void;
   /** Everything is installed as of `index`: make it durable, take the log on from there, then call back whether that worked. */
@@ -68,10 +69,13 @@ export class SnapshotReceiver {
     return incoming.state === 'completing' || nowMs - incoming.lastHeardMs < SILENCE_MS;
   }
 
-  /** Asks a leader for the whole state. */
+  /** Asks a leader for the whole state, as of an index beyond the one that is named. */
   ask(leader: NodeId): void {
-    const { host, group } = this.#options;
-    host.peers.sendMessage(leader, MESSAGE.snapshotWanted, group, Buffer.alloc(0));
+    const { host, group, appliedIndex } = this.#options;
+    const writer = host.peers.beginMessage(leader, MESSAGE.snapshotWanted, group);
+    if (writer === undefined) return;
+    writer.varint(appliedIndex());
+    host.peers.endMessage(leader);
     host.pump.schedule();
   }
 
@@ -102,7 +106,7 @@ export class SnapshotReceiver {
     const baseIndex = reader.varint();
     const baseTerm = reader.varint();
     const head = reader.bytes();
-    if (baseIndex <= this.#options.appliedIndex() && !this.#options.stateMissing()) return;
+    if (baseIndex <= this.#options.appliedIndex()) return;
     this.#options.begun();
     this.#options.target.reset();
     this.#options.target.restoreHead(head);

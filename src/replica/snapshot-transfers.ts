@@ -3,6 +3,7 @@
  *
  * Invariant: the log from the base of every outgoing snapshot on is kept until that snapshot has ended.
  */
+import { ByteReader } from '../base/bytes.js';
 import type { NodeId } from '../protocol/raft/types.js';
 import type { ReplicaHost } from './replica.js';
 import { SnapshotReceiver, type SnapshotReceiverOptions, type SnapshotTarget } from './snapshot-receiver.js';
@@ -18,6 +19,7 @@ export interface SnapshotState extends SnapshotTarget {
 export interface SnapshotTransfersOptions extends Omit<SnapshotReceiverOptions, 'target'> {
   readonly host: ReplicaHost;
   readonly state: SnapshotState;
+  readonly stateMissing: () => boolean;
   readonly termOf: (index: number) => number;
   /** An outgoing snapshot has ended: the peer holds state as of `index`, or (undefined) not. */
   readonly finished: (peer: NodeId, index: number | undefined) => void;
@@ -68,6 +70,12 @@ export class SnapshotTransfers {
 
   isSendingTo(peer: NodeId): boolean {
     return this.#senders.has(peer);
+  }
+
+  /** A member asks for the whole state. One that has not applied enough yet lets it ask again. */
+  requested(from: NodeId, body: Buffer, term: number): void {
+    const knownIndex = new ByteReader(body).varint();
+    if (this.#options.appliedIndex() > knownIndex) this.send(from, term);
   }
 
   receiveChunk(from: NodeId, body: Buffer): void {

@@ -64,7 +64,7 @@ export function dispatchMessage(
       targets.replica(group)?.receiveSnapshotAcknowledgement(from, body);
       return;
     case MESSAGE.snapshotWanted:
-      targets.replica(group)?.snapshotRequested(from);
+      targets.replica(group)?.snapshotRequested(from, body);
       return;
     case MESSAGE.administration:
       targets.administration.receive(from, body);
