@@ -36,10 +36,6 @@ export function encodeChange(requestId: string, change: MapChange): Buffer {
   return Buffer.from(JSON.stringify(proposed), 'utf8');
 }
 
-export function decodeAnswer(bytes: Buffer): MapAnswer {
-  return JSON.parse(bytes.toString('utf8')) as MapAnswer;
-}
-
 /** The bucket, or the error that the answer stands for. */
 export function unwrapAnswer(answer: MapAnswer): BucketDescription {
   if (answer.ok) return answer.bucket;

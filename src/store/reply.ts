@@ -87,3 +87,8 @@ export type Reply =
 export const OK = new SimpleString('OK');
 export const QUEUED = new SimpleString('QUEUED');
 export const NULL_ARRAY = new NullArray();
+
+/** Narrows as `Array.isArray` does, without losing the members' type. */
+export function isArrayReply(reply: Reply): reply is readonly Reply[] {
+  return Array.isArray(reply);
+}

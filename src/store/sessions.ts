@@ -17,7 +17,7 @@
 import { type ByteReader, type ByteWriter, DecodeError } from '../base/bytes.js';
 import { invariant } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
-import { ErrorReply, type Reply, SimpleString } from './reply.js';
+import { ErrorReply, isArrayReply, type Reply, SimpleString } from './reply.js';
 import { readReply, writeReply } from './reply-codec.js';
 
 /** Stands for a reply that is not kept: the command has been carried out. */
@@ -41,7 +41,7 @@ const EVICTED_PART = 1 / 8;
 /** Bytes that a reply holds, near enough; equal on every replica. */
 function replyBytes(reply: Reply): number {
   if (Buffer.isBuffer(reply)) return reply.length;
-  if (Array.isArray(reply)) {
+  if (isArrayReply(reply)) {
     let sum = 0;
     for (const member of reply) sum += ENTRY_BYTES + replyBytes(member);
     return sum;

@@ -2,7 +2,7 @@
  * The few ways in which commands name their keys, to be spread into definitions, and the merges that split commands share.
  */
 import type { CommandDefinition } from './command.js';
-import { ErrorReply, OK, type Reply } from './reply.js';
+import { ErrorReply, isArrayReply, OK, type Reply } from './reply.js';
 
 type Shape = Pick<CommandDefinition, 'firstKey' | 'lastKey' | 'keyStep' | 'scope'>;
 
@@ -45,7 +45,7 @@ export function mergeConcatenation(replies: readonly Reply[]): Reply {
   const merged: Reply[] = [];
   for (const reply of replies) {
     if (reply instanceof ErrorReply) return reply;
-    if (Array.isArray(reply)) for (const item of reply) merged.push(item);
+    if (isArrayReply(reply)) for (const item of reply) merged.push(item);
   }
   return merged;
 }

@@ -11,7 +11,7 @@ import { KEYS_AND_VALUES } from '../shapes.js';
 
 function check(args: readonly Buffer[]): ErrorReply | undefined {
   if (args.length % 2 !== 0) return wrongArgumentCount('quoin.expire');
-  for (let i = 1; i < args.length; i += 2) if (parseCount(args[i]!) === undefined) return NOT_AN_INTEGER;
+  for (let i = 1; i < args.length; i += 2) if (parseCount(args[i]) === undefined) return NOT_AN_INTEGER;
   return undefined;
 }
 
@@ -32,7 +32,7 @@ export const quoinExpire: CommandDefinition = {
     const { control, bucketId } = context;
     let removed = 0;
     for (let i = 0; i < args.length; i += 2)
-      if (control?.removeExpired(bucketId ?? 0, args[i]!, parseCount(args[i + 1]!)!) === true) removed++;
+      if (control?.removeExpired(bucketId ?? 0, args[i]!, parseCount(args[i + 1])!) === true) removed++;
     return removed;
   },
 };

@@ -14,7 +14,7 @@ const INVALID_CURSOR = ErrorReply.of('WRONG_ARGUMENTS', 'invalid cursor');
 
 function check(args: readonly Buffer[]): ErrorReply | undefined {
   if (parseCursor(args[0]!) === undefined) return INVALID_CURSOR;
-  const limit = parseCount(args[2]!);
+  const limit = parseCount(args[2]);
   return limit === undefined || limit === 0 ? NOT_AN_INTEGER : undefined;
 }
 
@@ -36,7 +36,7 @@ export const quoinList: CommandDefinition = {
     const error = check(args);
     if (error !== undefined) return error;
     const prefix = args[1]!;
-    const limit = parseCount(args[2]!)!;
+    const limit = parseCount(args[2])!;
     const keys: Buffer[] = [];
     const next = walk(context.keyspace, parseCursor(args[0]!)!, LIMITS.maxScanKeys, (key) => {
       if (key.length >= prefix.length && key.compare(prefix, 0, prefix.length, 0, prefix.length) === 0)
