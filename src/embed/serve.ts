@@ -38,8 +38,11 @@ export async function serveNode(
   });
   const doors: { close(): Promise<void> }[] = [];
   const close = async (): Promise<void> => {
-    await Promise.all(doors.map((door) => door.close()));
-    await node.stop();
+    try {
+      await Promise.all(doors.map((door) => door.close()));
+    } finally {
+      await node.stop();
+    }
   };
   try {
     const { listen, limits } = configuration;
