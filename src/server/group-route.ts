@@ -137,7 +137,7 @@ export class GroupRoute {
       nowMs + LIMITS.requestTimeoutMs,
     );
     this.#window.push(routed);
-    if (this.#waiting) return;
+    if (this.#waiting && !this.#isServedHere(routed)) return;
     this.#dispatch(routed, nowMs);
   }
 
@@ -222,8 +222,10 @@ export class GroupRoute {
   }
 
   refused(routed: RoutedRequest, refusal: Refusal): void {
-    if (refusal === 'leadership-lost') routed.mayHaveHappened = true;
+    if (refusal === 'leadership-lost' && routed.definition.isWrite) routed.mayHaveHappened = true;
     if (refusal === 'overloaded') {
+      // There was no room for a repeat: the attempt before it may be what takes the room, and still be answered.
+      if (routed.mayHaveHappened && routed.sentTo !== undefined && routed.sentTo !== this.#host.self) return;
       routed.answer(
         routed.mayHaveHappened
           ? ErrorReply.of('OUTCOME_UNKNOWN', 'the group is overloaded; an earlier attempt may have happened')
@@ -241,6 +243,22 @@ export class GroupRoute {
     if (this.#leader === undefined)
       return ErrorReply.of('NO_LEADER', 'no leader for the slot within the time-out');
     return ErrorReply.of('TIMEOUT', 'no answer in time');
+  }
+
+  #dropped(routed: RoutedRequest): ErrorReply {
+    const { name } = routed.request.bucket;
+    return routed.mayHaveHappened
+      ? ErrorReply.of('OUTCOME_UNKNOWN', `bucket '${name}' was dropped; the write may have happened before`)
+      : ErrorReply.of('UNKNOWN_BUCKET', `bucket '${name}' was dropped`);
+  }
+
+  /** A read that may be older than the leader's state needs no leader, and need not wait for one behind others. */
+  #isServedHere(routed: RoutedRequest): boolean {
+    return (
+      routed.request.consistency !== 'linearizable' &&
+      !routed.throughLog &&
+      this.#host.replica(this.group) !== undefined
+    );
   }
 
   #find(sequence: number): RoutedRequest | undefined {
@@ -267,8 +285,7 @@ export class GroupRoute {
       const routed = this.#window[i]!;
       if (routed.done || routed.sentTo !== undefined) continue;
       if (this.#host.knowsBucket(routed.bucketId)) this.#dispatch(routed, nowMs);
-      else
-        routed.answer(ErrorReply.of('UNKNOWN_BUCKET', `bucket '${routed.request.bucket.name}' was dropped`));
+      else routed.answer(this.#dropped(routed));
     }
     this.#redispatching = false;
     this.completed();
