@@ -68,6 +68,21 @@ describe('under load from real clients', () => {
     await settle();
   });
 
+  test('a leader that is left alone acknowledges nothing that the others do not have', async () => {
+    const { leader } = await someLeader(new SeededRandom(SEED));
+    const others = fleet.nodes.map(({ id }) => id).filter((id) => id !== leader);
+    await fleet.kill(...others);
+    await load.untilAsked(3);
+    await fleet.kill(leader);
+    load.nextRound();
+    // The others decide without it what was and what was not.
+    for (const id of others) fleet.startNode(id);
+    await fleet.untilReady(others);
+    await load.untilWritesFlow();
+    fleet.startNode(leader);
+    await settle();
+  });
+
   test('the death of all nodes at once loses nothing that was acknowledged', async () => {
     const all = fleet.nodes.map(({ id }) => id);
     await fleet.kill(...all);

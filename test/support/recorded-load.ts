@@ -126,6 +126,14 @@ export class RecordedLoad {
     });
   }
 
+  /** Resolves once `count` more operations have been asked for, answered or not. */
+  async untilAsked(count: number): Promise<void> {
+    const before = this.history.operations.length;
+    await waitFor(`${count} more operations asked for`, PATIENCE_MS, () =>
+      this.history.operations.length >= before + count ? true : undefined,
+    );
+  }
+
   dataGroups(): number[] {
     return [...new Set(this.#groupOfSlot)];
   }
