@@ -5,7 +5,7 @@
 import { SILENT_LOGGER } from '../src/base/logger.js';
 import type { Env } from '../src/env/env.js';
 import { defaultConfiguration, type NodeConfiguration } from '../src/server/configuration/types.js';
-import { createNode } from '../src/server/node.js';
+import { createNode } from '../src/server/create-node.js';
 import type { NodeServer } from '../src/server/types.js';
 import type { NodeStorage } from './storage.js';
 import type { Swarm } from './swarm.js';

@@ -9,7 +9,8 @@ import { type Logger, SILENT_LOGGER } from '../base/logger.js';
 import { LmdbDiskStore } from '../engine/lmdb/lmdb-disk-store.js';
 import { realEnv } from '../env/real/index.js';
 import type { NodeConfiguration } from '../server/configuration/types.js';
-import { createNode, type Node } from '../server/node.js';
+import { createNode } from '../server/create-node.js';
+import type { Node } from '../server/node.js';
 import type { NodeAddresses } from './protocol.js';
 
 export interface ServedNode {

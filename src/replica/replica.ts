@@ -205,7 +205,9 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
 
   receive(from: NodeId, body: Buffer): void {
     if (this.#failed) return;
-    this.guard(() => this.step(from, decodeRaftMessage(new ByteReader(body))));
+    // Bytes that cannot be read are the link's fault, not the replica's.
+    const message = decodeRaftMessage(new ByteReader(body));
+    this.guard(() => this.step(from, message));
   }
 
   protected step(from: NodeId, message: RaftMessage): void {

@@ -9,13 +9,12 @@ import { QuoinError } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
 import type { Logger } from '../base/logger.js';
 import type { BucketSpecification, ClusterMap, NodeDescription } from '../cluster/map.js';
-import { decodeMap, encodeMap } from '../cluster/map-codec.js';
+import { encodeMap } from '../cluster/map-codec.js';
 import type { MapChange } from '../cluster/map-state.js';
-import { EngineHost } from '../engine/engine-host.js';
+import type { EngineHost } from '../engine/engine-host.js';
 import type { DiskStore } from '../engine/types.js';
 import type { Env, Timer } from '../env/env.js';
 import type { WriteAheadLog } from '../log/types.js';
-import { openLog } from '../log/write-ahead-log.js';
 import type { NodeId } from '../protocol/raft/types.js';
 import { Checkpointer } from '../replica/checkpointer.js';
 import type { DataReplicaHost } from '../replica/data-replica.js';
@@ -30,9 +29,9 @@ import { Conditions } from './conditions.js';
 import type { NodeConfiguration } from './configuration/types.js';
 import { Formation } from './formation.js';
 import { Groups } from './groups.js';
-import { type Identity, openIdentity } from './identity.js';
+import { KnownMap } from './known-map.js';
 import { Leaders, sendLeaders } from './leaders.js';
-import { dispatchMessage } from './peer-messages.js';
+import { dispatchMessage, type MessageTargets } from './peer-messages.js';
 import { Router } from './router.js';
 import type { GroupStatus, NodeCounters, NodeServer, Request } from './types.js';
 import { VERSION } from './version.js';
@@ -41,7 +40,6 @@ import { VERSION } from './version.js';
 const TICK_MS = 20;
 /** How long a change of the map waits for the peers it can reach to know it. */
 const MAP_SPREAD_MS = 1000;
-const MAP_FILE = 'cluster.json';
 
 export interface NodeDependencies {
   readonly env: Env;
@@ -53,37 +51,13 @@ export interface NodeDependencies {
 }
 
 type Phase = ReturnType<NodeServer['state']>['phase'];
-/** Starts a node. Rejects when the configuration or the data directory does not allow it. */
-export async function createNode(
-  configuration: NodeConfiguration,
-  dependencies: NodeDependencies,
-): Promise<Node> {
-  const { env } = dependencies;
-  const directory = configuration.node.dataDir;
-  env.disk.makeDirectory(directory);
-  const lock = env.disk.lock(directory);
-  let log: WriteAheadLog | undefined;
-  let engines: EngineHost | undefined;
-  try {
-    const identity = openIdentity(env, directory, configuration.node.id, configuration.cluster.name);
-    log = openLog(env.disk, env.clock, `${directory}/log`, {
-      syncStrategy: configuration.storage.syncStrategy,
-    });
-    const storeDirectory = `${directory}/store`;
-    env.disk.makeDirectory(storeDirectory);
-    engines = new EngineHost({
-      openDiskStore: () => dependencies.openDiskStore(storeDirectory),
-      clock: env.clock,
-    });
-    const node = new Node(configuration, dependencies, identity, log, engines, () => lock.release());
-    await node.open();
-    return node;
-  } catch (error) {
-    log?.close();
-    await engines?.close();
-    lock.release();
-    throw error;
-  }
+
+/** What `createNode` has opened; the node closes it. */
+export interface NodeParts {
+  readonly self: NodeDescription;
+  readonly log: WriteAheadLog;
+  readonly engines: EngineHost;
+  readonly releaseDirectory: () => void;
 }
 
 export class Node implements NodeServer {
@@ -94,7 +68,7 @@ export class Node implements NodeServer {
   readonly #logger: Logger;
   readonly #log: WriteAheadLog;
   readonly #engines: EngineHost;
-  readonly #releaseLock: () => void;
+  readonly #releaseDirectory: () => void;
   readonly #onFailed: (error: Error) => void;
   readonly #self: NodeDescription;
   readonly #peers: PeerHub;
@@ -107,11 +81,9 @@ export class Node implements NodeServer {
   readonly #administration: Administration;
   readonly #conditions: Conditions;
   readonly #startedAtMs: number;
-  #map: ClusterMap | undefined;
-  #bucketsById: ReadonlyMap<number, BucketDescription> = new Map();
-  #bucketsByName: ReadonlyMap<string, BucketDescription> = new Map();
-  /** Buckets that the map has lost, whose engines have not gone yet. */
-  readonly #droppedBuckets = new Set<number>();
+  readonly #known: KnownMap;
+  readonly #messageTargets: MessageTargets;
+  #failure: Error | undefined;
   #phase: Phase = 'starting';
   #reason = 'recovering';
   #tickTimer: Timer | undefined;
@@ -124,10 +96,7 @@ export class Node implements NodeServer {
   constructor(
     configuration: NodeConfiguration,
     dependencies: NodeDependencies,
-    identity: Identity,
-    log: WriteAheadLog,
-    engines: EngineHost,
-    releaseLock: () => void,
+    { self, log, engines, releaseDirectory }: NodeParts,
   ) {
     const { env, logger } = dependencies;
     this.id = configuration.node.id;
@@ -136,12 +105,13 @@ export class Node implements NodeServer {
     this.#logger = logger;
     this.#log = log;
     this.#engines = engines;
-    this.#releaseLock = releaseLock;
+    this.#releaseDirectory = releaseDirectory;
     this.#onFailed = dependencies.onFailed ?? (() => {});
     this.#startedAtMs = env.clock.wallMs();
-    this.#self = describe(configuration, identity);
+    this.#self = self;
+    this.#known = new KnownMap(env.disk, configuration.node.dataDir);
     this.#conditions = new Conditions(env.clock);
-    this.#peers = this.#openPeers(identity);
+    this.#peers = this.#openPeers();
     this.#pump = new Pump(env.clock, log, this.#peers, (error) => this.#fail(error));
     this.#checkpointer = new Checkpointer({
       clock: env.clock,
@@ -151,7 +121,7 @@ export class Node implements NodeServer {
       intervalMs: configuration.storage.checkpointIntervalMs,
       onDone: () => {
         this.#groups.resumeApplying();
-        this.#groups.dropEngines(this.#droppedBuckets);
+        this.#groups.dropEngines(this.#known.droppedBuckets);
       },
       onFailure: (error) => this.#fail(error),
     });
@@ -178,13 +148,13 @@ export class Node implements NodeServer {
         noteForwarded: () => {
           this.#commandsForwarded++;
         },
-        knowsBucket: (id) => this.#bucketsById.has(id),
+        knowsBucket: (id) => this.#known.bucketsById.has(id),
       },
       engines,
     );
     this.#router = new Router(
       () => this.#groups.routes,
-      () => this.#map?.slotOwners,
+      () => this.#known.current?.slotOwners,
     );
     this.#administration = new Administration({
       env,
@@ -193,13 +163,24 @@ export class Node implements NodeServer {
       replica: () => this.#groups.map(),
       leader: () => this.#leaders.of(0),
     });
+    this.#messageTargets = {
+      peers: this.#peers,
+      administration: this.#administration,
+      leaders: this.#leaders,
+      replica: (id) => this.#groups.replicas.get(id),
+      dataReplica: (id) => this.#groups.data(id),
+      route: (id) => this.#groups.routes.get(id),
+      sendMap: (to) => this.#sendMap(to),
+      adoptMap: (map) => this.#adoptMap(map),
+      scheduleFlush: () => this.#pump.schedule(),
+    };
   }
 
   /** Opens the peer door and begins to look for the cluster. Called once, by `createNode`. */
   async open(): Promise<void> {
     await this.#peers.listen(this.#configuration.listen.grpc);
     this.#tickTimer = this.#env.clock.setTimer(TICK_MS, this.#tick);
-    const stored = this.#storedMap();
+    const stored = this.#known.stored();
     if (stored !== undefined) {
       this.#adoptMap(stored);
     } else {
@@ -210,7 +191,7 @@ export class Node implements NodeServer {
   }
 
   map(): ClusterMap | undefined {
-    return this.#map;
+    return this.#known.current;
   }
 
   self(): NodeDescription {
@@ -224,8 +205,9 @@ export class Node implements NodeServer {
   }
 
   ready(): boolean {
-    if (this.#phase !== 'serving' || this.#map === undefined) return false;
-    return this.#map.groups.every((group) => this.#leaders.of(group.id) !== undefined);
+    const map = this.#known.current;
+    if (this.#phase !== 'serving' || map === undefined) return false;
+    return map.groups.every((group) => this.#leaders.of(group.id) !== undefined);
   }
 
   submit(request: Request): void {
@@ -237,20 +219,21 @@ export class Node implements NodeServer {
   }
 
   bucketByName(name: string): BucketDescription | undefined {
-    return this.#bucketsByName.get(name);
+    return this.#known.bucketsByName.get(name);
   }
 
   bucketById(id: number): BucketDescription | undefined {
-    return this.#bucketsById.get(id);
+    return this.#known.bucketsById.get(id);
   }
 
   locate(slot: number): { readonly group: number; readonly leader: NodeId | undefined } {
-    const group = this.#map?.slotOwners[slot] ?? 0;
+    const group = this.#known.current?.slotOwners[slot] ?? 0;
     return { group, leader: this.#leaders.of(group) };
   }
 
   groupStatus(): GroupStatus[] {
-    return this.#map === undefined ? [] : this.#groups.status(this.#map, this.#leaders);
+    const map = this.#known.current;
+    return map === undefined ? [] : this.#groups.status(map, this.#leaders);
   }
 
   counters(): NodeCounters {
@@ -288,19 +271,22 @@ export class Node implements NodeServer {
 
   async createBucket(specification: BucketSpecification): Promise<BucketDescription> {
     return this.#changeMap({ change: 'create-bucket', bucket: specification }, (bucket) =>
-      this.#bucketsById.has(bucket.id),
+      this.#known.bucketsById.has(bucket.id),
     );
   }
 
   async updateBucket(name: string, changes: { readonly ttlMs?: number }): Promise<BucketDescription> {
     return this.#changeMap(
       { change: 'update-bucket', name, changes },
-      (bucket) => this.#bucketsById.get(bucket.id)?.ttlMs === bucket.ttlMs,
+      (bucket) => this.#known.bucketsById.get(bucket.id)?.ttlMs === bucket.ttlMs,
     );
   }
 
   async dropBucket(name: string): Promise<void> {
-    await this.#changeMap({ change: 'drop-bucket', name }, (bucket) => !this.#bucketsById.has(bucket.id));
+    await this.#changeMap(
+      { change: 'drop-bucket', name },
+      (bucket) => !this.#known.bucketsById.has(bucket.id),
+    );
   }
 
   async waitForReplicas(slot: number, replicas: number, timeoutMs: number): Promise<number> {
@@ -308,7 +294,9 @@ export class Node implements NodeServer {
     const replica = this.#groups.data(group);
     // What was acknowledged is on a majority; only the leader knows of more.
     const guaranteed = Math.floor(
-      (replica?.members.length ?? this.#map?.groups.find(({ id }) => id === group)?.members.length ?? 1) / 2,
+      (replica?.members.length ??
+        this.#known.current?.groups.find(({ id }) => id === group)?.members.length ??
+        1) / 2,
     );
     if (replica === undefined || !replica.leading) return guaranteed;
     const target = replica.status().commitIndex;
@@ -332,7 +320,7 @@ export class Node implements NodeServer {
     await this.#peers.close();
     this.#log.close();
     await this.#engines.close();
-    this.#releaseLock();
+    this.#releaseDirectory();
   }
 
   /** What the replicas of this node share. */
@@ -352,8 +340,8 @@ export class Node implements NodeServer {
         maxInflightAppends: LIMITS.maxInflightAppends,
         maxUncommittedBytes: LIMITS.maxUncommittedBytes,
       },
-      bucketsById: () => this.#bucketsById,
-      nextBucketId: () => this.#map?.nextBucketId ?? 0,
+      bucketsById: () => this.#known.bucketsById,
+      nextBucketId: () => this.#known.current?.nextBucketId ?? 0,
       mayApply: () => this.#checkpointer.mayApply(),
       requestCheckpoint: (onDurable) => this.#checkpointer.request(onDurable),
       onLeadership: (group, leader, term) => this.#onLeadership(group, leader, term),
@@ -362,31 +350,12 @@ export class Node implements NodeServer {
     };
   }
 
-  #openPeers(identity: Identity): PeerHub {
-    return new PeerHub(this.#env, this.id, identity.incarnation, {
+  #openPeers(): PeerHub {
+    return new PeerHub(this.#env, this.id, this.#self.incarnation, {
       hello: (peer, wantsAnswer) => this.#hello(peer, wantsAnswer),
       onHello: (hello) => this.#onHello(hello),
-      knows: (node, incarnation) =>
-        this.#map?.nodes.some((known) => known.id === node && known.incarnation === incarnation) ?? false,
-      onMessage: (from, kind, group, body) => {
-        dispatchMessage(
-          {
-            peers: this.#peers,
-            administration: this.#administration,
-            leaders: this.#leaders,
-            replica: (id) => this.#groups.replicas.get(id),
-            dataReplica: (id) => this.#groups.data(id),
-            route: (id) => this.#groups.routes.get(id),
-            sendMap: (to) => this.#sendMap(to),
-            receiveMap: (bytes) => this.#adoptMap(decodeMap(bytes)),
-            scheduleFlush: () => this.#pump.schedule(),
-          },
-          from,
-          kind,
-          group,
-          body,
-        );
-      },
+      knows: (node, incarnation) => this.#known.knows(node, incarnation),
+      onMessage: (from, kind, group, body) => dispatchMessage(this.#messageTargets, from, kind, group, body),
       onNewerEpoch: (from) => {
         this.#peers.sendMessage(from, MESSAGE.mapRequest, 0, Buffer.alloc(0));
         this.#pump.schedule();
@@ -424,7 +393,7 @@ export class Node implements NodeServer {
     const bucket = await this.#administration.submit(change);
     // Wait until this node and the peers it can reach see it, so that the next request anywhere does too.
     await this.#conditions.until(() => visible(bucket), LIMITS.requestTimeoutMs);
-    const epoch = this.#map?.epoch ?? 0;
+    const { epoch } = this.#known;
     const peers = (): NodeId[] => this.#peers.peerIds().filter((peer) => this.#peers.connected(peer));
     await this.#conditions.until(
       () => peers().every((peer) => this.#peers.epochOf(peer) >= epoch),
@@ -434,7 +403,7 @@ export class Node implements NodeServer {
   }
 
   #unavailable(): ErrorReply {
-    if (this.#phase === 'failed') return ErrorReply.of('SYNC_FAILED', this.#reason);
+    if (this.#phase === 'failed') return ErrorReply.from(this.#failure);
     if (this.#phase === 'stopping') return ErrorReply.of('SHUTTING_DOWN', 'the node is stopping');
     return ErrorReply.of('STARTING', this.state().reason);
   }
@@ -461,6 +430,7 @@ export class Node implements NodeServer {
     if (this.#phase === 'failed' || this.#phase === 'stopping') return;
     this.#phase = 'failed';
     this.#reason = error.message;
+    this.#failure = error;
     this.#logger.error(
       { error: error.message, code: error instanceof QuoinError ? error.code : 'INTERNAL' },
       'the node has failed and acknowledges nothing any more',
@@ -475,25 +445,9 @@ export class Node implements NodeServer {
     this.#onFailed(error);
   }
 
-  #mapPath(): string {
-    return `${this.#configuration.node.dataDir}/${MAP_FILE}`;
-  }
-
-  /** The first map, as this node has stored it. Later maps come from the note of group 0, its log, or peers. */
-  #storedMap(): ClusterMap | undefined {
-    const path = this.#mapPath();
-    return this.#env.disk.exists(path) ? decodeMap(this.#env.disk.read(path)) : undefined;
-  }
-
   #adoptMap(map: ClusterMap): void {
-    if (this.#map !== undefined && map.epoch <= this.#map.epoch) return;
-    const first = this.#map === undefined;
-    for (const { id } of this.#map?.buckets ?? []) {
-      if (!map.buckets.some((bucket) => bucket.id === id)) this.#droppedBuckets.add(id);
-    }
-    this.#map = map;
-    this.#bucketsById = new Map(map.buckets.map((bucket) => [bucket.id, bucket]));
-    this.#bucketsByName = new Map(map.buckets.map((bucket) => [bucket.name, bucket]));
+    const first = this.#known.current === undefined;
+    if (!this.#known.adopt(map)) return;
     this.#peers.setCluster(map.clusterId, map.epoch);
     if (first) {
       try {
@@ -513,7 +467,7 @@ export class Node implements NodeServer {
 
   /** The cluster is known: recovers this node's replicas and begins to serve. */
   #begin(map: ClusterMap): void {
-    if (!this.#env.disk.exists(this.#mapPath())) this.#env.disk.replace(this.#mapPath(), encodeMap(map));
+    this.#known.store(map);
     this.#groups.open(map, (newer) => this.#adoptMap(newer));
     this.#peers.setPeers(map.nodes);
     this.#phase = 'serving';
@@ -525,23 +479,25 @@ export class Node implements NodeServer {
   }
 
   #sendMap(to: NodeId): void {
-    if (this.#map !== undefined) this.#peers.sendMessage(to, MESSAGE.mapReply, 0, encodeMap(this.#map));
+    const map = this.#known.current;
+    if (map !== undefined) this.#peers.sendMessage(to, MESSAGE.mapReply, 0, encodeMap(map));
     this.#pump.schedule();
   }
 
   #hello(peer: NodeId | undefined, wantsAnswer: boolean): Hello {
+    const map = this.#known.current;
     return {
       clusterName: this.#configuration.cluster.name,
-      map: this.#map === undefined ? '' : encodeMap(this.#map).toString('utf8'),
+      map: map === undefined ? '' : encodeMap(map).toString('utf8'),
       node: this.#self,
       join: this.#formation.join,
       wantsAnswer,
-      knownIncarnation: this.#map?.nodes.find((node) => node.id === peer)?.incarnation ?? '',
+      knownIncarnation: peer === undefined ? '' : this.#known.incarnationOf(peer),
     };
   }
 
   #onHello(hello: Hello): boolean {
-    if (this.#map === undefined) return this.#formation.receive(hello);
+    if (this.#known.current === undefined) return this.#formation.receive(hello);
     return hello.clusterName === this.#configuration.cluster.name;
   }
 
@@ -554,22 +510,6 @@ export class Node implements NodeServer {
     // Those who are no members learn it from the leader.
     if (leader === this.id) this.#leaders.announceSoon();
   }
-}
-
-function describe(configuration: NodeConfiguration, identity: Identity): NodeDescription {
-  const { node, listen, advertise } = configuration;
-  const reachable = (address: string): string =>
-    `${advertise}:${address.slice(address.lastIndexOf(':') + 1)}`;
-  return {
-    id: node.id,
-    resp: reachable(listen.resp),
-    http: reachable(listen.http),
-    grpc: reachable(listen.grpc),
-    roles: node.roles,
-    zone: node.zone,
-    weight: node.weight,
-    incarnation: identity.incarnation,
-  };
 }
 
 function messageOf(error: unknown): string {

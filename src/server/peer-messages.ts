@@ -1,4 +1,8 @@
 /** Hands each message of a peer to the part of the node that it is for. */
+import { DecodeError } from '../base/bytes.js';
+import { QuoinError } from '../base/errors.js';
+import type { ClusterMap } from '../cluster/map.js';
+import { decodeMap } from '../cluster/map-codec.js';
 import type { NodeId } from '../protocol/raft/types.js';
 import type { DataReplica } from '../replica/data-replica.js';
 import type { MapReplica } from '../replica/map-replica.js';
@@ -18,7 +22,8 @@ export interface MessageTargets {
   route(group: number): GroupRoute | undefined;
   /** A peer wants the map. */
   sendMap(to: NodeId): void;
-  receiveMap(body: Buffer): void;
+  /** A map from a peer, newer or not. */
+  adoptMap(map: ClusterMap): void;
   /** Something was written to an outbox. */
   scheduleFlush(): void;
 }
@@ -52,7 +57,7 @@ export function dispatchMessage(
       targets.sendMap(from);
       return;
     case MESSAGE.mapReply:
-      targets.receiveMap(body);
+      targets.adoptMap(parsed(() => decodeMap(body)));
       return;
     case MESSAGE.leaders:
       targets.leaders.receive(from, body, (id) => targets.replica(id) !== undefined);
@@ -67,14 +72,26 @@ export function dispatchMessage(
       targets.replica(group)?.snapshotRequested(from, body);
       return;
     case MESSAGE.administration:
-      targets.administration.receive(from, body);
+      parsed(() => targets.administration.receive(from, body));
       return;
     case MESSAGE.administrationReply:
-      targets.administration.receiveReply(body);
+      parsed(() => targets.administration.receiveReply(body));
       return;
     case MESSAGE.hello:
     case MESSAGE.piece:
       // The hub has dealt with these.
       return;
+  }
+}
+
+/** JSON that cannot be read is a bad frame like any other: its link is closed, nothing else happens. */
+function parsed<Result>(read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof QuoinError) {
+      throw new DecodeError(`a message cannot be read: ${error.message}`, { cause: error });
+    }
+    throw error;
   }
 }
