@@ -31,6 +31,7 @@ export class Checkpointer {
   #waiting: (() => void)[] = [];
   #running = false;
   #failed = false;
+  #stopped = false;
 
   constructor(options: {
     clock: Clock;
@@ -58,7 +59,7 @@ export class Checkpointer {
   }
 
   tick(nowMs: number): void {
-    if (this.#running || this.#failed) return;
+    if (this.#running || this.#failed || this.#stopped) return;
     const due = nowMs - this.#lastMs >= this.#intervalMs;
     if (due || this.#waiting.length > 0 || this.#engines.ledgerBytes() > LIMITS.maxLedgerBytes / 4)
       this.#start();
@@ -67,7 +68,12 @@ export class Checkpointer {
   /** Calls back once a checkpoint that began after this call is durable. */
   request(onDurable: () => void): void {
     this.#waiting.push(onDurable);
-    if (!this.#running && !this.#failed) this.#start();
+    if (!this.#running && !this.#failed && !this.#stopped) this.#start();
+  }
+
+  /** No further checkpoint. One under way still ends, after the log has been closed, and so it changes nothing any more. */
+  stop(): void {
+    this.#stopped = true;
   }
 
   #start(): void {
@@ -82,6 +88,7 @@ export class Checkpointer {
     );
     this.#engines.checkpoint(notes, (error) => {
       this.#running = false;
+      if (this.#stopped) return;
       if (error !== undefined) {
         this.#failed = true;
         this.#onFailure(error);

@@ -2,8 +2,10 @@
  * The way from a list of addresses to a cluster: collects the hellos of all first nodes, and computes the first map when
  * all are in. A node that finds its cluster formed already takes the map from whoever answers.
  *
- * Invariant: a node whose incarnation is not the one that the map records takes part in nothing: it has forgotten what
- * it promised.
+ * Invariants:
+ * - nodes that would make different first maps make none: two maps of one epoch have two majorities of one group;
+ * - a node whose incarnation is not the one that the map records takes part in nothing: it has forgotten
+ *   what it promised.
  */
 import { QuoinError } from '../base/errors.js';
 import { firstMap } from '../cluster/formation.js';
@@ -37,6 +39,15 @@ export class Formation {
 
   get join(): readonly string[] {
     return this.#join;
+  }
+
+  /** What the first map is made of beside the nodes, as a person reads it. */
+  get settings(): string {
+    const { replicas, buckets } = this.#options;
+    const described = buckets.map(
+      ({ name, replication, engine, ttlMs }) => `${name} (${replication}, ${engine}, ttl ${ttlMs} ms)`,
+    );
+    return `replicas ${replicas}; buckets ${described.join(', ')}`;
   }
 
   /** Addresses that have not introduced themselves yet. */
@@ -79,6 +90,15 @@ export class Formation {
         new QuoinError(
           'WRONG_CLUSTER',
           `${node.id} would form a cluster of ${hello.join.join(', ')}, this node one of ${this.#join.join(', ')}`,
+        ),
+      );
+      return false;
+    }
+    if (hello.settings !== this.settings) {
+      this.#fail(
+        new QuoinError(
+          'WRONG_CLUSTER',
+          `${node.id} would form a cluster with ${hello.settings}, this node one with ${this.settings}`,
         ),
       );
       return false;

@@ -178,9 +178,10 @@ export class Node implements NodeServer {
 
   /** Opens the peer door and begins to look for the cluster. Called once, by `createNode`. */
   async open(): Promise<void> {
+    // Read before anything is opened: when it is damaged nothing is left behind.
+    const stored = this.#known.stored();
     await this.#peers.listen(this.#configuration.listen.grpc);
     this.#tickTimer = this.#env.clock.setTimer(TICK_MS, this.#tick);
-    const stored = this.#known.stored();
     if (stored !== undefined) {
       this.#adoptMap(stored);
     } else {
@@ -317,6 +318,7 @@ export class Node implements NodeServer {
     this.#conditions.stop();
     this.#administration.stop();
     this.#pump.stop();
+    this.#checkpointer.stop();
     await this.#peers.close();
     this.#log.close();
     await this.#engines.close();
@@ -491,6 +493,7 @@ export class Node implements NodeServer {
       map: map === undefined ? '' : encodeMap(map).toString('utf8'),
       node: this.#self,
       join: this.#formation.join,
+      settings: this.#formation.settings,
       wantsAnswer,
       knownIncarnation: peer === undefined ? '' : this.#known.incarnationOf(peer),
     };

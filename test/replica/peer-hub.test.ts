@@ -27,6 +27,7 @@ function helloOf(id: string, changes: Partial<Hello> = {}): Hello {
     map: '',
     node: { ...describeNode(id), grpc: `${id}:9001` },
     join: ['n1:9001', 'n2:9001'],
+    settings: 'replicas 3',
     wantsAnswer: false,
     knownIncarnation: '',
     ...changes,

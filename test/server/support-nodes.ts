@@ -132,8 +132,8 @@ export class NodeWorld {
       idle = this.scheduler.step() ? 0 : idle + 1;
       if (this.scheduler.nowMs > deadlineMs || idle > 100)
         throw new Error(`it did not come to pass within ${withinMs} ms that ${what}`);
-      // Promises of the nodes go on between events.
-      await Promise.resolve();
+      // Promises of the nodes go on between events, and are through before time passes.
+      for (let turn = 0; turn < 8; turn++) await Promise.resolve();
     }
   }
 

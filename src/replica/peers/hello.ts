@@ -10,6 +10,8 @@ export interface Hello {
   readonly node: NodeDescription;
   /** Addresses of all the nodes that the sender's cluster is to form from, sorted. */
   readonly join: readonly string[];
+  /** What the first map is made of beside the nodes: first nodes that disagree on it would make different maps. */
+  readonly settings: string;
   /** True in the dialler's hello: the other side shall answer with its own. */
   readonly wantsAnswer: boolean;
   /** Incarnation that the sender's map records for the receiver; '' when it records none. */
@@ -47,9 +49,10 @@ export function decodeHello(bytes: Buffer): Hello | undefined {
     return undefined;
   }
   if (!isRecord(parsed)) return undefined;
-  const { clusterName, map, node, join, wantsAnswer, knownIncarnation } = parsed;
+  const { clusterName, map, node, join, settings, wantsAnswer, knownIncarnation } = parsed;
   if (typeof clusterName !== 'string' || typeof map !== 'string' || typeof wantsAnswer !== 'boolean')
     return undefined;
+  if (typeof settings !== 'string') return undefined;
   if (typeof knownIncarnation !== 'string' || !isTexts(join) || !isNodeDescription(node)) return undefined;
-  return { clusterName, map, node, join, wantsAnswer, knownIncarnation };
+  return { clusterName, map, node, join, settings, wantsAnswer, knownIncarnation };
 }
