@@ -41,6 +41,15 @@ function outcomesOf(packet: Packet): Outcome[] {
   return outcomes;
 }
 
+/** Bytes as text, which is compared a thousand times faster. */
+function legible(value: unknown): unknown {
+  if (Buffer.isBuffer(value)) return `bytes ${value.toString('latin1')}`;
+  return Array.isArray(value) ? value.map(legible) : value;
+}
+
+const legibleCalls = (calls: readonly Call[]): unknown[] =>
+  calls.map((call) => ({ ...call, args: legible(call.args) }));
+
 // Beyond the size at which bytes travel as a buffer of their own, now and then.
 const bytes = fc.oneof(
   { weight: 9, arbitrary: fc.uint8Array({ maxLength: 50 }).map((array) => Buffer.from(array)) },
@@ -66,7 +75,7 @@ describe('packets of calls', () => {
   test('arrive as they were sent', () => {
     fc.assert(
       fc.property(fc.array(call, { maxLength: 8 }), (calls) => {
-        expect(callsOf(packetOf(calls))).toEqual(calls);
+        expect(legibleCalls(callsOf(packetOf(calls)))).toEqual(legibleCalls(calls));
       }),
       { seed: 3 },
     );
@@ -104,7 +113,7 @@ describe('packets of answers', () => {
       fc.property(fc.array(fc.tuple(fc.nat(), answered), { maxLength: 8 }), (values) => {
         const writer = new AnswerWriter();
         for (const [id, value] of values) writer.value(id, value);
-        expect(outcomesOf(transferred(writer.take()))).toEqual(values);
+        expect(legible(outcomesOf(transferred(writer.take())))).toEqual(legible(values));
       }),
       { seed: 5 },
     );
