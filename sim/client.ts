@@ -23,6 +23,8 @@ export interface Attempt {
   readonly args: readonly Buffer[];
   readonly consistency: ReadConsistency;
   readonly session: SessionStamp | undefined;
+  /** The node to ask, when it runs; undefined: any. */
+  readonly home: number | undefined;
 }
 
 /** What a client needs of the simulated cluster. */
@@ -45,11 +47,14 @@ export class SimulatedClient {
   readonly random: SeededRandom;
   /** Repeats under a session until it knows. */
   readonly persistent: boolean;
+  /** Asks always the same node, as a client with one connection does. */
+  readonly home: number | undefined;
   readonly #gate: Gate;
   readonly #session: string;
   #sequence = 0;
 
-  constructor(id: string, random: SeededRandom, gate: Gate, persistent: boolean) {
+  constructor(id: string, random: SeededRandom, gate: Gate, persistent: boolean, home?: number) {
+    this.home = home;
     this.id = id;
     this.random = random;
     this.persistent = persistent;
@@ -74,6 +79,7 @@ export class SimulatedClient {
         args: args.map((word) => Buffer.from(word)),
         consistency: this.random.chance(0.25) ? 'follower' : 'linearizable',
         session: undefined,
+        home: this.home,
       },
       done,
     );
@@ -90,7 +96,15 @@ export class SimulatedClient {
     const session = this.persistent
       ? { session: this.#session, sequence, acknowledgedBelow: sequence }
       : undefined;
-    const attempt: Attempt = { command, bucket, args: words, consistency: 'linearizable', session };
+    const attempt: Attempt = {
+      command,
+      bucket,
+      args: words,
+      consistency: 'linearizable',
+      session,
+      // Whoever repeats tries another node.
+      home: this.persistent ? undefined : this.home,
+    };
     let doubtful = false;
     let attemptsLeft = MAX_ATTEMPTS;
     const attemptOnce = (): void => {

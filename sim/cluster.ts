@@ -23,8 +23,8 @@ import { NodeStorage } from './storage.js';
 import type { Swarm } from './swarm.js';
 import type { BucketAdministration } from './workloads/buckets.js';
 
-/** How long a client waits for an answer of a node. */
-const CLIENT_TIMEOUT_MS = 3_000;
+/** How long a client waits for a change of the cluster map. */
+const ADMINISTRATION_TIMEOUT_MS = 3_000;
 const WATCH_INTERVAL_MS = 250;
 const CLIENT_LATENCY_MS = 0.2;
 /** A node that did not start is started again after so long. */
@@ -65,7 +65,7 @@ class Underway implements Completion {
     this.#cluster = cluster;
     this.#node = node;
     this.#done = done;
-    this.#timeout = cluster.later(CLIENT_TIMEOUT_MS, () => this.end({ kind: 'maybe' }));
+    this.#timeout = cluster.later(cluster.clientTimeoutMs, () => this.end({ kind: 'maybe' }));
     node.underWay.add(this);
   }
 
@@ -139,6 +139,10 @@ export class SimulatedCluster implements Gate, BucketAdministration {
 
   get nowMs(): number {
     return this.#scheduler.nowMs;
+  }
+
+  get clientTimeoutMs(): number {
+    return this.#swarm.clientTimeoutMs;
   }
 
   /** What went wrong first, if anything did. */
@@ -232,6 +236,7 @@ export class SimulatedCluster implements Gate, BucketAdministration {
     const process = node?.machine.process;
     if (node === undefined || process === undefined || !process.alive) return;
     if (!(error instanceof InvariantViolation) && this.#excused(node, error)) return;
+    if (error instanceof SimulationViolation) this.report(error);
     this.report(
       new SimulationViolation(
         'replica',
@@ -290,7 +295,8 @@ export class SimulatedCluster implements Gate, BucketAdministration {
       this.later(CLIENT_LATENCY_MS, () => done({ kind: 'failed', reply: undefined }));
       return;
     }
-    this.attemptAt(random.pick(candidates), attempt, done);
+    const home = candidates.find(({ index }) => index === attempt.home);
+    this.attemptAt(home ?? random.pick(candidates), attempt, done);
   }
 
   /** Carries an attempt to one node. */
@@ -351,7 +357,7 @@ export class SimulatedCluster implements Gate, BucketAdministration {
       timeout.cancel();
       this.later(0, () => done(confirmed));
     };
-    const timeout = this.later(CLIENT_TIMEOUT_MS, () => end(false));
+    const timeout = this.later(ADMINISTRATION_TIMEOUT_MS, () => end(false));
     if (server === undefined || process === undefined) return;
     this.#scheduler.schedule(CLIENT_LATENCY_MS, process, () => {
       act(server).then(

@@ -50,6 +50,7 @@ export class SimulatedDisk {
   #durableFiles = new Map<string, Inode>();
   readonly #directories = new Set<string>(['/']);
   readonly #changes = new Map<string, NameChange[]>();
+  #stalledUntilMs = 0;
   readonly #locks = new Map<string, SimulatedProcess>();
 
   constructor(scheduler: Scheduler, random: SeededRandom, faults: DiskFaults) {
@@ -103,10 +104,16 @@ export class SimulatedDisk {
     return { path, undo: () => inode.flip(at) };
   }
 
+  /** No sync ends before this time: the disk is busy, or its controller resets. */
+  stallUntil(timeMs: number): void {
+    this.#stalledUntilMs = Math.max(this.#stalledUntilMs, timeMs);
+  }
+
   syncDelayMs(): number {
     const meanMs = this.faults.syncMeanMs;
     const delayMs = meanMs * 0.3 + this.random.exponential(meanMs * 0.7);
-    return this.random.chance(this.faults.slowSyncRate) ? delayMs * SLOW_SYNC_FACTOR : delayMs;
+    const slowMs = this.random.chance(this.faults.slowSyncRate) ? delayMs * SLOW_SYNC_FACTOR : delayMs;
+    return slowMs + Math.max(0, this.#stalledUntilMs - this.scheduler.nowMs);
   }
 
   makeDirectory(path: string): void {
@@ -233,8 +240,7 @@ export class DiskView implements Disk {
     if (!this.machine.hasDirectory(parentOf(path)))
       throw new QuoinError('DISK_FAILED', `no such directory: ${parentOf(path)}`);
     const inode = new Inode();
-    inode.write(0, bytes);
-    inode.finishSync(inode.beginSync());
+    inode.writeDurably(bytes);
     this.machine.scheduler.trace.addBytes(bytes);
     this.machine.change(new Map([[path, inode]]));
     this.machine.syncDirectory(parentOf(path));

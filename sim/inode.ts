@@ -81,6 +81,14 @@ export class Inode {
     this.#sizeBytes = Math.max(this.#sizeBytes, position + bytes.length);
   }
 
+  /** Content that is whole on the platter before anyone can see it. */
+  writeDurably(bytes: Uint8Array): void {
+    this.write(0, bytes);
+    for (const [page, mask] of this.#dirty) this.#writeOut(page, mask, this.#cache[page]);
+    this.#dirty.clear();
+    this.#durableSizeBytes = this.#sizeBytes;
+  }
+
   truncate(sizeBytes: number): void {
     if (sizeBytes < this.#sizeBytes) {
       const inPage = sizeBytes % PAGE_BYTES;

@@ -3,7 +3,7 @@
  * violation (with the command that replays it), 2 on wrong usage.
  */
 import { parseArgs } from 'node:util';
-import { applyMutation, MUTATIONS } from './mutations.js';
+import { MUTATIONS, mutationByName } from './mutations.js';
 import { type RunResult, runSimulation } from './run.js';
 
 const USAGE = `Usage: quoin sim [options]
@@ -69,7 +69,7 @@ function readSettings(args: string[]): Settings | 'help' {
   if (seeds > 1 && !/^\d+$/.test(seed))
     throw new UsageError('--seeds counts up from a --seed that is a number');
   const mutation = text('mutation');
-  if (mutation !== undefined && mutation !== 'list' && !MUTATIONS.some(({ name }) => name === mutation))
+  if (mutation !== undefined && mutation !== 'list' && mutationByName(mutation) === undefined)
     throw new UsageError(`no mutation ${mutation}; --mutation list names them`);
   return {
     seed,
@@ -106,12 +106,13 @@ export async function runSimCommand(args: string[]): Promise<number> {
     return 0;
   }
   const { steps, nodes, mutation, json } = settings;
-  const restore = mutation === undefined ? () => {} : applyMutation(mutation);
+  const planted = mutation === undefined ? undefined : mutationByName(mutation);
+  const restore = planted?.apply() ?? (() => {});
   let failures = 0;
   try {
     for (let i = 0; i < settings.seeds; i++) {
       const seed = settings.seeds === 1 ? settings.seed : String(BigInt(settings.seed) + BigInt(i));
-      const result = await runSimulation({ seed, steps, nodes });
+      const result = await runSimulation({ seed, steps, nodes, focus: planted?.focus ?? {} });
       const replay = replayCommand(seed, steps, nodes, mutation);
       print(json ? jsonLine(result, replay) : textLines(result, replay));
       if (!result.ok) failures++;

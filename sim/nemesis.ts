@@ -2,10 +2,16 @@
  * The nemesis: kills, cuts off, pauses and confuses nodes at random times, as the swarm tells it, until it is stopped.
  * Each kind of fault follows its own clock and its own generator, so that one does not shift another.
  */
-import type { SimulatedCluster } from './cluster.js';
+import type { ClusterNode, SimulatedCluster } from './cluster.js';
 import type { CrashMode } from './inode.js';
 import type { SeededRandom } from './random.js';
 import type { Swarm } from './swarm.js';
+
+/** In a mass crash each node dies with this probability. */
+const MASS_CRASH_SHARE = 0.75;
+
+/** How long a node that was paused stays cut off, on average. */
+const ISOLATION_AFTER_PAUSE_MS = 200;
 
 export interface NemesisCounters {
   crashes: number;
@@ -15,6 +21,7 @@ export interface NemesisCounters {
   oneWayPartitions: number;
   pauses: number;
   clockJumps: number;
+  diskStalls: number;
 }
 
 export class Nemesis {
@@ -26,6 +33,7 @@ export class Nemesis {
     oneWayPartitions: 0,
     pauses: 0,
     clockJumps: 0,
+    diskStalls: 0,
   };
   readonly #cluster: SimulatedCluster;
   readonly #swarm: Swarm;
@@ -41,6 +49,7 @@ export class Nemesis {
   start(): void {
     this.#every('crash', this.#swarm.crashEveryMs, (random) => this.#crash(random));
     this.#every('partition', this.#swarm.partitionEveryMs, (random) => this.#partition(random));
+    this.#every('disk stall', this.#swarm.diskStallEveryMs, (random) => this.#stallDisks(random));
     this.#every('pause', this.#swarm.pauseEveryMs, (random) => this.#pause(random));
     this.#every('clock', this.#swarm.clockJumpEveryMs, (random) => this.#jump(random));
   }
@@ -63,6 +72,15 @@ export class Nemesis {
     wait();
   }
 
+  /** Any node, or one that leads some group: faults that meet leaders find more. */
+  #victim(random: SeededRandom): ClusterNode {
+    const node = random.pick(this.#cluster.nodes);
+    if (!random.chance(this.#swarm.leaderBias)) return node;
+    const groups = node.server?.groupStatus() ?? [];
+    const leader = groups.length === 0 ? undefined : random.pick(groups).leader;
+    return this.#cluster.nodes.find(({ id }) => id === leader) ?? node;
+  }
+
   #crashMode(random: SeededRandom): CrashMode {
     if (!random.chance(this.#swarm.powerLossRate)) return 'keep';
     this.counters.powerLosses++;
@@ -72,7 +90,7 @@ export class Nemesis {
   #crash(random: SeededRandom): void {
     const { nodes } = this.#cluster;
     const all = random.chance(this.#swarm.massCrashRate);
-    const victims = all ? nodes : [random.pick(nodes)];
+    const victims = all ? nodes.filter(() => random.chance(MASS_CRASH_SHARE)) : [this.#victim(random)];
     if (all) this.counters.massCrashes++;
     for (const node of victims) {
       if (node.state === 'down') continue;
@@ -83,9 +101,34 @@ export class Nemesis {
     }
   }
 
+  /** What was written during a stall is lost when power goes before it ends: nobody may have counted on it. */
+  #stallDisks(random: SeededRandom): void {
+    const { nodes } = this.#cluster;
+    const stalled = random.chance(0.5)
+      ? [this.#victim(random)]
+      : nodes.filter(() => random.chance(MASS_CRASH_SHARE));
+    const stallMs = random.exponential(this.#swarm.diskStallMeanMs);
+    this.counters.diskStalls++;
+    for (const { machine } of stalled) machine.disk.stallUntil(this.#cluster.nowMs + stallMs);
+    if (this.#swarm.powerLossRate === 0 || random.chance(0.5)) return;
+    const mode = random.chance(this.#swarm.tornWriteRate) ? 'tear' : 'lose';
+    this.#cluster.later(stallMs * random.float(), () => {
+      if (this.#stopped) return;
+      for (const node of stalled) {
+        if (node.state === 'down') continue;
+        this.counters.crashes++;
+        this.counters.powerLosses++;
+        this.#cluster.kill(node, mode);
+        this.#cluster.startLater(node, random.exponential(this.#swarm.downMeanMs));
+      }
+    });
+  }
+
   #partition(random: SeededRandom): void {
     const { fabric, nodes } = this.#cluster;
-    const order = random.shuffle(nodes.map((node) => node.index));
+    const victim = this.#victim(random).index;
+    const others = nodes.map((node) => node.index).filter((index) => index !== victim);
+    const order = [victim, ...random.shuffle(others)];
     // One node alone is the most common cut; otherwise two halves of any size.
     const size = random.chance(0.5) ? 1 : 1 + random.integer(order.length - 1);
     const inside = order.slice(0, size);
@@ -103,15 +146,22 @@ export class Nemesis {
     this.#cluster.later(random.exponential(this.#swarm.partitionMeanMs), () => fabric.healAll());
   }
 
+  /** A paused node may be cut off too, until a while after it goes on: it does not hear at once what it has missed. */
   #pause(random: SeededRandom): void {
-    const node = random.pick(this.#cluster.nodes);
-    const process = node.machine.process;
+    const { nodes, fabric, nowMs } = this.#cluster;
+    const victim = this.#victim(random);
+    const { process } = victim.machine;
     if (process === undefined) return;
     this.counters.pauses++;
-    process.busyUntilMs = Math.max(
-      process.busyUntilMs,
-      this.#cluster.nowMs + random.exponential(this.#swarm.pauseMeanMs),
-    );
+    const pauseMs = random.exponential(this.#swarm.pauseMeanMs);
+    process.busyUntilMs = Math.max(process.busyUntilMs, nowMs + pauseMs);
+    if (!random.chance(this.#swarm.isolatedPauseRate)) return;
+    this.counters.partitions++;
+    for (const { index } of nodes) {
+      fabric.block(victim.index, index);
+      fabric.block(index, victim.index);
+    }
+    this.#cluster.later(pauseMs + random.exponential(ISOLATION_AFTER_PAUSE_MS), () => fabric.healAll());
   }
 
   #jump(random: SeededRandom): void {

@@ -22,7 +22,7 @@ import { observeReplicas } from './observe.js';
 import { undoAll } from './patch.js';
 import { SeededRandom } from './random.js';
 import { Scheduler } from './scheduler.js';
-import { describeSwarm, drawSwarm, type Swarm } from './swarm.js';
+import { describeSwarm, drawSwarm, type Focus, focusSwarm, type Swarm } from './swarm.js';
 import { Trace } from './trace.js';
 import { BucketWorkload } from './workloads/buckets.js';
 import { CounterWorkload } from './workloads/counters.js';
@@ -36,6 +36,8 @@ export interface RunOptions {
   readonly seed: string;
   readonly steps: number;
   readonly nodes: number;
+  /** What is not left to the seed. */
+  readonly focus?: Focus;
 }
 
 export interface RunResult {
@@ -82,7 +84,7 @@ class Run {
   constructor(options: RunOptions) {
     this.#options = options;
     this.#random = new SeededRandom(`quoin/${options.nodes}/${options.seed}`);
-    this.#swarm = drawSwarm(this.#random.fork('swarm'));
+    this.#swarm = focusSwarm(drawSwarm(this.#random.fork('swarm')), options.focus ?? {});
     const swarm = this.#swarm;
     this.#fabric = new SimulatedFabric(this.#scheduler, this.#random.fork('network'), options.nodes);
     this.#cluster = new SimulatedCluster({
@@ -99,7 +101,7 @@ class Run {
     this.#workloads = [
       { workload: new RegisterWorkload(this.#random.fork('registers')), clients: swarm.registerClients },
       { workload: new CounterWorkload(), clients: swarm.counterClients },
-      { workload: new WriteOnceWorkload(), clients: swarm.writeOnceClients },
+      { workload: new WriteOnceWorkload(swarm.valueBytes), clients: swarm.writeOnceClients },
       { workload: new TransferWorkload(), clients: swarm.transferClients },
       { workload: new ExpiryWorkload(2 * differenceMs, swarm.clockDriftMax), clients: swarm.expiryClients },
       { workload: new BucketWorkload(this.#cluster), clients: swarm.bucketClients },
@@ -214,6 +216,7 @@ class Run {
           args: [Buffer.from(key), Buffer.from(node.id)],
           consistency: 'linearizable',
           session: undefined,
+          home: undefined,
         },
         (answer) => {
           if (answer.kind === 'reply') waiting.delete(name);
@@ -229,7 +232,8 @@ class Run {
       for (let i = 0; i < clients; i++) {
         const id = `${workload.name}-${i}`;
         const random = this.#random.fork(id);
-        const client = new SimulatedClient(id, random, this.#cluster, random.chance(0.4));
+        const home = random.chance(this.#swarm.homeRate) ? random.integer(this.#options.nodes) : undefined;
+        const client = new SimulatedClient(id, random, this.#cluster, random.chance(0.4), home);
         const next = (): void => {
           if (this.#cluster.closing) return;
           this.#clientsBusy++;

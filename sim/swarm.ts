@@ -24,18 +24,22 @@ export interface Swarm {
   readonly engine: 'memory' | 'lmdb';
   readonly crashEveryMs: number;
   readonly downMeanMs: number;
-  /** Probability that a crash hits all nodes at once. */
+  /** Probability that a crash hits most nodes at once. */
   readonly massCrashRate: number;
   /** Of crashes: the machine loses power and unsynced writes with it. */
   readonly powerLossRate: number;
   /** Of power losses: sectors survive one by one. */
   readonly tornWriteRate: number;
   readonly bitFlipRate: number;
+  /** A disk, or all disks, stop finishing syncs for a while; the machine may lose power meanwhile. */
+  readonly diskStallEveryMs: number;
+  readonly diskStallMeanMs: number;
   readonly partitionEveryMs: number;
   readonly partitionMeanMs: number;
   readonly oneWayRate: number;
   readonly pauseEveryMs: number;
   readonly pauseMeanMs: number;
+  readonly isolatedPauseRate: number;
   readonly clockSkewMaxMs: number;
   readonly clockDriftMax: number;
   readonly clockJumpEveryMs: number;
@@ -47,8 +51,33 @@ export interface Swarm {
   readonly expiryClients: number;
   readonly bucketClients: number;
   readonly thinkMeanMs: number;
+  /** How long a client waits for an answer. */
+  readonly clientTimeoutMs: number;
+  /** Probability that a client asks always the same node. */
+  readonly homeRate: number;
+  /** Longest value of the write-once workload; the longer, the sooner snapshots and segments come in several parts. */
+  readonly valueBytes: number;
+  /** Probability that a fault looks for a leader instead of any node. */
+  readonly leaderBias: number;
   /** One node stays dead when the rest is healed: a majority must do. */
   readonly healOnlyMajority: boolean;
+}
+
+/** Part of a swarm that is set instead of drawn: planted bugs are looked for where they hurt. */
+export type Focus = Partial<Omit<Swarm, 'limits' | 'network' | 'disk'>> & {
+  readonly limits?: LimitChanges;
+  readonly network?: Partial<NetworkFaults>;
+  readonly disk?: Partial<DiskFaults>;
+};
+
+export function focusSwarm(swarm: Swarm, focus: Focus): Swarm {
+  return {
+    ...swarm,
+    ...focus,
+    limits: { ...swarm.limits, ...focus.limits },
+    network: { ...swarm.network, ...focus.network },
+    disk: { ...swarm.disk, ...focus.disk },
+  };
 }
 
 const KIB = 1024;
@@ -83,11 +112,11 @@ export function drawSwarm(random: SeededRandom): Swarm {
     },
     disk: {
       syncFailureRate: rate(0.25, 0.00002, 0.0005),
-      syncMeanMs: random.pick([0.1, 0.4, 2, 8]),
+      syncMeanMs: random.pick([0.1, 0.4, 2, 8, 25]),
       slowSyncRate: rate(0.3, 0.001, 0.02),
     },
     electionTimeoutMs,
-    heartbeatIntervalMs: Math.floor(electionTimeoutMs / random.pick([5, 10])),
+    heartbeatIntervalMs: Math.floor(electionTimeoutMs / random.pick([3, 5, 10])),
     checkpointIntervalMs: random.pick([500, 2000, 10_000]),
     syncStrategy: random.pick(['auto', 'blocking', 'background']),
     leaseReads: random.chance(0.2),
@@ -98,11 +127,14 @@ export function drawSwarm(random: SeededRandom): Swarm {
     powerLossRate: random.pick([0, 0.5, 1]),
     tornWriteRate: random.pick([0, 0.5, 1]),
     bitFlipRate: rate(0.2, 0.02, 0.2),
+    diskStallEveryMs: rate(0.4, 500, 6_000),
+    diskStallMeanMs: random.pick([50, 300, 1000]),
     partitionEveryMs: rate(0.7, 300, 6_000),
     partitionMeanMs: random.pick([300, 1500, 6000]),
     oneWayRate: random.pick([0, 0.3, 1]),
     pauseEveryMs: rate(0.5, 300, 6_000),
     pauseMeanMs: random.pick([50, 400, 2500]),
+    isolatedPauseRate: random.pick([0, 0.5]),
     clockSkewMaxMs: random.pick([0, 50, 2000]),
     clockDriftMax: random.pick([0, 0.001, 0.04]),
     clockJumpEveryMs: rate(0.3, 500, 6_000),
@@ -114,6 +146,10 @@ export function drawSwarm(random: SeededRandom): Swarm {
     expiryClients: random.integer(2),
     bucketClients: random.chance(0.3) ? 1 : 0,
     thinkMeanMs: random.pick([1, 10, 50]),
+    clientTimeoutMs: random.pick([300, 3000]),
+    homeRate: random.pick([0, 0.7]),
+    valueBytes: random.pick([0, 300, 3000]),
+    leaderBias: random.pick([0, 0.5, 1]),
     healOnlyMajority: random.chance(0.4),
   };
 }

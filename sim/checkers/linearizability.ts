@@ -150,11 +150,31 @@ function leftTrace(doubtful: Operation, operations: readonly Operation[]): boole
   }
 }
 
+/** For each doubtful operation the last one before it that does the same; -1 where there is none. */
+function findTwins(operations: readonly Operation[]): Int32Array {
+  const twins = new Int32Array(operations.length).fill(-1);
+  const last = new Map<string, number>();
+  const inOrder = [...operations.keys()].sort((a, b) => operations[a]!.calledAt - operations[b]!.calledAt);
+  for (const position of inOrder) {
+    const { outcome, kind, argument, expected } = operations[position]!;
+    if (outcome === 'ok') continue;
+    const deed = `${kind} ${argument} ${expected === null ? '' : `=${expected}`}`;
+    twins[position] = last.get(deed) ?? -1;
+    last.set(deed, position);
+  }
+  return twins;
+}
+
+function isPlaced(linearized: Uint16Array, position: number): boolean {
+  return position < 0 || (linearized[position >> 4]! & (1 << (position & 15))) !== 0;
+}
+
 function searchAll(operations: readonly Operation[], maxStates: number): Verdict {
   let unexplained = 0;
   for (const operation of operations) if (operation.outcome === 'ok') unexplained++;
   if (unexplained === 0) return 'ok';
   const head = buildList(operations);
+  const twins = findTwins(operations);
   const linearized = new Uint16Array((operations.length + 15) >> 4);
   const seen = new Set<string>();
   const calls: ListNode[] = [];
@@ -168,9 +188,12 @@ function searchAll(operations: readonly Operation[], maxStates: number): Verdict
       const operation = node.operation;
       const known = operation.outcome === 'ok';
       const next = nextState(state, operation);
-      // A 'maybe' that changes nothing is not worth placing.
-      if (known !== guessing && (known ? answerFits(state, operation) : next !== state)) {
-        const position = node.position;
+      const position = node.position;
+      // A 'maybe' that changes nothing is not worth placing, and of equal ones the first called goes first.
+      const fits = known
+        ? answerFits(state, operation)
+        : next !== state && isPlaced(linearized, twins[position]!);
+      if (known !== guessing && fits) {
         linearized[position >> 4]! |= 1 << (position & 15);
         const memory = `${String.fromCharCode(...linearized)}${next === null ? '' : `=${next}`}`;
         if (!seen.has(memory)) {

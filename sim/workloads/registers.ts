@@ -12,12 +12,15 @@ import type { FinalRead, Workload } from './workload.js';
 
 const LIVE_KEYS = 5;
 const OPERATIONS_PER_KEY = 80;
+/** A key with more operations of unknown outcome is retired: each doubles the orders that are possible. */
+const DOUBTS_PER_KEY = 6;
 
 export class RegisterWorkload implements Workload {
   readonly name = 'registers';
   readonly history = new History();
   readonly #random: SeededRandom;
   readonly #uses = new Map<string, number>();
+  readonly #doubts = new Map<string, number>();
   readonly #live: string[] = [];
   #keys = 0;
   #values = 0;
@@ -35,6 +38,13 @@ export class RegisterWorkload implements Workload {
     const key = `${this.#random.chance(0.3) ? 'number' : 'text'}-${this.#keys++}`;
     this.#uses.set(key, 0);
     return key;
+  }
+
+  #doubt(key: string): void {
+    const doubts = (this.#doubts.get(key) ?? 0) + 1;
+    this.#doubts.set(key, doubts);
+    const at = this.#live.indexOf(key);
+    if (doubts >= DOUBTS_PER_KEY && at >= 0) this.#live[at] = this.#newKey();
   }
 
   #pickKey(): string {
@@ -138,6 +148,7 @@ export class RegisterWorkload implements Workload {
   }
 
   #settle(operation: OpenOperation, answer: Answer, resultOf: (reply: Reply) => OperationResult): boolean {
+    if (answer.kind === 'maybe' && operation.kind !== 'get') this.#doubt(operation.key);
     if (answer.kind === 'reply') this.history.ok(operation, resultOf(answer.reply));
     else if (answer.kind === 'failed') {
       if (

@@ -7,6 +7,11 @@ export class WriteOnceWorkload implements Workload {
   readonly name = 'write-once';
   operations = 0;
   readonly #writes = new AcknowledgedWrites();
+  readonly #maxValueBytes: number;
+
+  constructor(maxValueBytes: number) {
+    this.#maxValueBytes = maxValueBytes;
+  }
 
   get acknowledged(): number {
     return this.#writes.acknowledged;
@@ -14,7 +19,7 @@ export class WriteOnceWorkload implements Workload {
 
   operate(client: SimulatedClient, done: () => void): void {
     const key = `once-${this.operations++}`;
-    const value = `${key}-by-${client.id}`;
+    const value = `${key}-by-${client.id}`.padEnd(client.random.integer(this.#maxValueBytes + 1), '.');
     this.#writes.attempt(key, value);
     client.write('set', [key, value], (answer) => {
       if (answer.kind === 'reply') this.#writes.acknowledge(key);
