@@ -73,10 +73,7 @@ export class Formation {
     if (this.#done) return true;
     const { self, clusterName } = this.#options;
     if (hello.clusterName !== clusterName) return false;
-    if (hello.map !== '') {
-      this.#adopt(decodeMap(Buffer.from(hello.map, 'utf8')));
-      return true;
-    }
+    if (hello.map !== '') return this.#take(hello.map);
     const { node } = hello;
     if (node.id === self.id && node.incarnation !== self.incarnation) {
       this.#fail(
@@ -105,6 +102,20 @@ export class Formation {
     }
     this.#heard.set(node.grpc, node);
     this.#formIfComplete();
+    return true;
+  }
+
+  /** False: what is said to be a map is none. */
+  #take(encoded: string): boolean {
+    let map: ClusterMap;
+    try {
+      map = decodeMap(Buffer.from(encoded, 'utf8'));
+    } catch (error) {
+      if (!(error instanceof QuoinError)) throw error;
+      if (error.code === 'LOG_TOO_NEW') this.#fail(error);
+      return false;
+    }
+    this.#adopt(map);
     return true;
   }
 

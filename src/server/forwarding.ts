@@ -71,6 +71,13 @@ function bootTagOf(boot: string): number {
   return Number.parseInt(boot.slice(0, 8), 16) || 0;
 }
 
+/** What the log cannot carry must not come near it. */
+function readSession(reader: ByteReader): string {
+  const session = reader.string();
+  if (!/^[0-9a-f]{16}$/.test(session)) throw new DecodeError('a session is 16 lower-case hex digits');
+  return session;
+}
+
 /** A request of a peer, held until it is answered or given back; the answer goes home with the next frame. */
 export class RemoteRequest implements PendingRequest {
   readonly definition: CommandDefinition;
@@ -93,15 +100,15 @@ export class RemoteRequest implements PendingRequest {
     this.#sequence = reader.varint();
     const acknowledgedBelow = reader.varint();
     const flags = reader.u8();
-    this.throughLog = (flags & FLAG_THROUGH_LOG) !== 0;
     this.stamp =
       (flags & FLAG_OWN_SESSION) === 0
         ? { session: this.#boot, sequence: this.#sequence, acknowledgedBelow }
-        : { session: reader.string(), sequence: reader.varint(), acknowledgedBelow: reader.varint() };
+        : { session: readSession(reader), sequence: reader.varint(), acknowledgedBelow: reader.varint() };
     this.bucketId = reader.varint();
     const definition = commandById(reader.varint());
     if (definition === undefined) throw new DecodeError('a forwarded command is unknown here');
     this.definition = definition;
+    this.throughLog = (flags & FLAG_THROUGH_LOG) !== 0 || definition.isWrite;
     const count = reader.varint();
     if (count > reader.remainingBytes) throw new DecodeError('more arguments than bytes');
     const args: Buffer[] = [];

@@ -35,7 +35,7 @@ export function openIdentity(env: Env, directory: string, nodeId: string, cluste
   }
   let stored: Partial<Identity> & { format?: unknown };
   try {
-    stored = JSON.parse(disk.read(path).toString('utf8')) as typeof stored;
+    stored = { ...(JSON.parse(disk.read(path).toString('utf8')) as object) };
   } catch (error) {
     throw new QuoinError('FOREIGN_DIRECTORY', `${path} is not a node's identity`, { cause: error });
   }

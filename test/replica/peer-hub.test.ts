@@ -184,6 +184,14 @@ describe('who is listened to', () => {
     expect(stranger.closed).toBe(true);
   });
 
+  test('a boot number that could not stand in a log as a session is none', async () => {
+    const fixture = await Fixture.serving();
+    const link = fixture.env.network.connect();
+    link.deliver(frame({ boot: 'AAAAAAAAAAAAAAAA' }, [RAFT]));
+    expect(link.closed).toBe(true);
+    expect([fixture.messages, fixture.hub.bootOf('n2')]).toEqual([[], '']);
+  });
+
   test('a message in pieces is handed on once it is whole, on one link', async () => {
     const sender = await Fixture.serving();
     const receiver = await Fixture.serving();

@@ -19,6 +19,7 @@ import { Outbox, PieceAssembler } from './outbox.js';
 
 const FIRST_REDIAL_MS = 20;
 const LONGEST_REDIAL_MS = 1000;
+const BOOT = /^[0-9a-f]{16}$/;
 
 export interface PeerHandlers {
   /** What to say on opening a link to `peer` (undefined: a node not known yet). */
@@ -349,6 +350,8 @@ export class PeerHub {
     // A suspicion stays: what is read now may have been sent before the process died.
     if (header.epoch > peer.epoch) peer.epoch = header.epoch;
     if (peer.boot !== header.boot) {
+      // It is the session of what the peer forwards, and so goes into logs.
+      if (!BOOT.test(header.boot)) throw new DecodeError('a boot number is 16 lower-case hex digits');
       const restarted = peer.boot !== '';
       peer.boot = header.boot;
       if (restarted) this.#handlers.onPeerDead(peer.id);
