@@ -20,6 +20,8 @@ interface WaitingChange {
   readonly change: MapChange;
   readonly deadlineMs: number;
   nextSendMs: number;
+  /** True once someone may have carried it out. */
+  sent: boolean;
   readonly settle: (answer: MapAnswer | QuoinError) => void;
 }
 
@@ -67,6 +69,7 @@ export class Administration {
         change,
         deadlineMs: nowMs + LIMITS.requestTimeoutMs,
         nextSendMs: nowMs,
+        sent: false,
         settle: (answer) => {
           if (!this.#waiting.delete(waiting.requestId)) return;
           if (answer instanceof QuoinError) reject(answer);
@@ -88,7 +91,9 @@ export class Administration {
     for (const waiting of this.#waiting.values()) {
       if (nowMs >= waiting.deadlineMs) {
         waiting.settle(
-          new QuoinError('OUTCOME_UNKNOWN', 'the change of the cluster map was not confirmed in time'),
+          waiting.sent
+            ? new QuoinError('OUTCOME_UNKNOWN', 'the change of the cluster map was not confirmed in time')
+            : new QuoinError('NO_LEADER', 'nobody who decides the cluster map was reached in time'),
         );
       } else if (nowMs >= waiting.nextSendMs) {
         waiting.nextSendMs = nowMs + REPEAT_MS;
@@ -99,7 +104,9 @@ export class Administration {
 
   stop(): void {
     for (const waiting of this.#waiting.values()) {
-      waiting.settle(new QuoinError('OUTCOME_UNKNOWN', 'the node is stopping'));
+      waiting.settle(
+        new QuoinError(waiting.sent ? 'OUTCOME_UNKNOWN' : 'SHUTTING_DOWN', 'the node is stopping'),
+      );
     }
   }
 
@@ -128,15 +135,19 @@ export class Administration {
     this.#waiting.get(requestId)?.settle(answer);
   }
 
-  #send({ requestId, change, settle }: WaitingChange): void {
+  #send(waiting: WaitingChange): void {
+    const { requestId, change, settle } = waiting;
     const leader = this.#leader();
     if (leader === undefined) return;
     if (leader === this.#self) {
+      waiting.sent = true;
       this.#replica()?.propose({ requestId, change, answer: settle, refuse: () => {} });
       return;
     }
     const message: AdministrationMessage = { requestId, change };
-    this.#peers.sendMessage(leader, MESSAGE.administration, 0, Buffer.from(JSON.stringify(message), 'utf8'));
+    const body = Buffer.from(JSON.stringify(message), 'utf8');
+    if (!this.#peers.sendMessage(leader, MESSAGE.administration, 0, body)) return;
+    waiting.sent = true;
     this.#peers.flush();
   }
 }

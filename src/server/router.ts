@@ -5,6 +5,7 @@
  * A command over keys of several slots is carried out key by key where its definition allows it (`split`): each part is
  * atomic, the whole is not. Otherwise it is refused with CROSSSLOT, as in Redis Cluster.
  */
+import { ERRORS } from '../base/errors.js';
 import { SLOT_COUNT, slotOf, slotOfToken } from '../base/slots.js';
 import type { CommandDefinition } from '../store/command.js';
 import { ErrorReply, type Reply } from '../store/reply.js';
@@ -57,6 +58,22 @@ class Gathering {
       },
     };
   }
+}
+
+/**
+ * One answer for a request whose parts went different ways. An error of one part says what that part did: when it was a
+ * write and other parts may have happened, the whole is neither done nor undone.
+ */
+function oneOf(
+  definition: CommandDefinition,
+  replies: readonly Reply[],
+  merge: (replies: readonly Reply[]) => Reply,
+): Reply {
+  const error = replies.find((reply) => reply instanceof ErrorReply);
+  if (error === undefined) return merge(replies);
+  const isUndone = (reply: Reply): boolean => reply instanceof ErrorReply && ERRORS[reply.code].definite;
+  if (!definition.isWrite || replies.every(isUndone)) return error;
+  return ErrorReply.of('OUTCOME_UNKNOWN', `carried out in part: ${error.text}`);
 }
 
 export class Router {
@@ -113,10 +130,9 @@ export class Router {
     const { wordsPerPart, merge } = split;
     const { args, completion } = request;
     const parts = args.length / wordsPerPart;
-    const gathering = new Gathering(parts, (replies) => {
-      const error = replies.find((reply) => reply instanceof ErrorReply);
-      completion.complete(error ?? merge(replies));
-    });
+    const gathering = new Gathering(parts, (replies) =>
+      completion.complete(oneOf(request.definition, replies, merge)),
+    );
     for (let part = 0; part < parts; part++) {
       const partArgs = args.slice(part * wordsPerPart, (part + 1) * wordsPerPart);
       // A client's sequence names one command; the parts go under the node's own session.
@@ -134,10 +150,9 @@ export class Router {
       return;
     }
     const { definition, args, completion } = request;
-    const gathering = new Gathering(routes.length, (replies) => {
-      const error = replies.find((reply) => reply instanceof ErrorReply);
-      completion.complete(error ?? definition.merge?.(replies, args) ?? replies);
-    });
+    const gathering = new Gathering(routes.length, (replies) =>
+      completion.complete(oneOf(definition, replies, (all) => definition.merge?.(all, args) ?? all)),
+    );
     for (const [position, route] of routes.entries()) {
       route.submit({ ...request, completion: gathering.part(position), session: undefined });
     }
