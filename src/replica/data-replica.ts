@@ -173,8 +173,14 @@ export class DataReplica extends Replica<PendingRequest> {
     const { requests } = batch;
     invariant(replies.length === requests.length, `entry ${entry.index} answers each of its commands`);
     for (let i = 0; i < requests.length; i++) requests[i]?.answer(replies[i]!);
-    for (const bucketId of this.#opening)
-      if (this.machine.buckets.has(bucketId)) this.#opening.delete(bucketId);
+    if (this.#opening.size > 0) this.#forgetOpened();
+  }
+
+  /** Opened buckets, and dropped ones: they are in the log's hands no more. */
+  #forgetOpened(): void {
+    const wanted = this.#host.bucketsById();
+    for (const id of this.#opening)
+      if (this.machine.buckets.has(id) || !wanted.has(id)) this.#opening.delete(id);
   }
 
   protected override serveRead(request: PendingRequest): void {

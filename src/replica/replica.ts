@@ -67,6 +67,8 @@ export interface ReplicaStart {
 /** How often a leader that is not the first choice looks whether the first choice could take over. */
 const PREFERENCE_INTERVAL_MS = 2000;
 
+const NO_ENTRIES: readonly LogEntry[] = [];
+
 interface WaitingReads<Read> {
   readonly id: number;
   readonly reads: readonly Read[];
@@ -87,8 +89,10 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
   #durableIndex: number;
   #nextPreferenceMs = 0;
   #appliedIndex: number;
-  #committed: LogEntry[] = [];
+  #committed: readonly LogEntry[] = NO_ENTRIES;
   #nextCommitted = 0;
+  /** Entries behind those are committed up to here; they wait in the log alone, so that a long wait costs no memory. */
+  #committedUpTo = 0;
   /** Reads whose barrier is under way, by the id given to the core, in order. */
   readonly #waitingReads = new Map<number, WaitingReads<Read>>();
   #readyReads: { readonly index: number; readonly reads: readonly Read[] }[] = [];
@@ -281,11 +285,11 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
     if (effects.leadershipChanged) this.#noteLeadership();
     for (const { id, index } of effects.readsReady) this.#readReady(id, index);
     if (effects.committed.length > 0) {
-      if (this.#nextCommitted >= this.#committed.length) {
-        this.#committed = [...effects.committed];
-        this.#nextCommitted = 0;
+      if (this.applyBacklog) {
+        this.#committedUpTo = effects.committed[effects.committed.length - 1]!.index;
       } else {
-        this.#committed.push(...effects.committed);
+        this.#committed = effects.committed;
+        this.#nextCommitted = 0;
       }
     }
     for (const peer of effects.snapshotsWanted) this.#snapshots.send(peer, this.#term);
@@ -310,17 +314,27 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
         this.#appliedIndex = entry.index;
         this.#serveReads();
       }
-      if (this.#nextCommitted >= this.#committed.length && this.#nextCommitted > 0) {
-        this.#committed = [];
-        this.#nextCommitted = 0;
-      }
+      if (this.#nextCommitted >= this.#committed.length) this.#nextPortion();
       if (this.#appliedIndex > appliedBefore) this.core.applied(this.#appliedIndex);
     });
   }
 
   /** True while committed entries wait to be applied. */
   get applyBacklog(): boolean {
-    return this.#nextCommitted < this.#committed.length;
+    return this.#nextCommitted < this.#committed.length || this.#committedUpTo > this.#appliedIndex;
+  }
+
+  /** What was committed while entries waited is read back from the log, a portion each turn. */
+  #nextPortion(): void {
+    this.#committed = NO_ENTRIES;
+    this.#nextCommitted = 0;
+    if (this.#committedUpTo <= this.#appliedIndex) return;
+    this.#committed = this.groupLog.entries(
+      this.#appliedIndex + 1,
+      this.#committedUpTo + 1,
+      LIMITS.maxCommittedBytesPerTurn,
+    );
+    this.host.pump.markDirty(this);
   }
 
   sendAfterPersist(messages: readonly OutgoingMessage[]): void {

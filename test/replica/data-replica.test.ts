@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { changeLimits } from '../../sim/limits.js';
 import { bucketOf, type Word } from '../support/test-machine.js';
 import { ReplicaWorld, TestRequest } from './support/replica-world.js';
 
@@ -217,6 +218,31 @@ describe('a replica that follows', () => {
     const unknown = world.request(['GET', 'k'], { bucketId: 9 });
     replica.readStale(unknown);
     expect(unknown.outcome).toEqual({ refused: 'not-leader' });
+  });
+
+  test('reads back from its log, portion by portion, what was committed while it waited with applying', () => {
+    const restore = changeLimits({ maxCommittedBytesPerTurn: 300, logCacheBytes: 200 });
+    try {
+      const world = new ReplicaWorld({ seed: 'portions', checkpointIntervalMs: 100 });
+      const follower = followerOf(world);
+      for (let round = 0; round < 3; round++) {
+        world.run('SET', 'k', 'x');
+        world.agree();
+        follower.mayApply = false;
+        for (let i = 0; i < 40; i++) world.run('APPEND', `k${i % 7}`, `${round}/${i}`);
+        world.pass(300);
+        follower.mayApply = true;
+        world.agree();
+      }
+      follower.mayApply = false;
+      for (let i = 0; i < 40; i++) world.run('APPEND', `k${i % 7}`, String(i));
+      follower.crash();
+      follower.mayApply = true;
+      follower.start();
+      world.agree();
+    } finally {
+      restore();
+    }
   });
 
   test('waits with applying while too much is not written back, and then catches up', () => {

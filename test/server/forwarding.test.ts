@@ -183,7 +183,7 @@ describe('a forwarded reply', () => {
   }
 
   test('comes back with the sequence of its request: an answer or a refusal', () => {
-    const [answer] = reply((remote) => remote.answer(['a', null].map((part) => part && Buffer.from(part))));
+    const [answer] = reply((remote) => remote.answer([Buffer.from('a'), null]));
     const decoded = decodeForwardedReply(answer!, BOOT)!;
     expect([decoded.sequence, decoded.refusal, plain(decoded.reply)]).toEqual([300, undefined, ['a', null]]);
     for (const refusal of ['not-leader', 'leadership-lost', 'behind', 'overloaded'] as const) {
