@@ -82,6 +82,13 @@ export class SnapshotSender {
 
   tick(nowMs: number): void {
     if (this.state !== 'sending') return;
+    const { peers } = this.#source.host;
+    if (peers.queuedBytes(this.#source.peer) > 0) {
+      // What was sent may still be here: a slow link is neither a loss nor a silence. A dead one is closed, and its queue goes.
+      this.#lastSentMs = nowMs;
+      this.#lastHeardMs = nowMs;
+      return;
+    }
     if (nowMs - this.#lastHeardMs > GIVE_UP_MS) {
       this.state = 'failed';
       return;

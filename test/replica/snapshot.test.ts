@@ -131,6 +131,29 @@ describe('a follower that is behind the log', () => {
     expect([...numbers].sort((left, right) => left - right)).toEqual([0, 1, 2, 3]);
   });
 
+  test('gets no chunk twice, and is not given up, while the link is slow', () => {
+    const world = new ReplicaWorld({ seed: 'slow' });
+    const follower = laggard(world);
+    let chunks = 0;
+    const ids = new Set<number>();
+    world.seen = (message) => {
+      if (!isChunk(message)) return;
+      chunks++;
+      ids.add(decodeChunkHeader(new ByteReader(message.body)).snapshotId);
+    };
+    world.filter = ({ kind }) => kind !== MESSAGE.snapshotAcknowledgement;
+    const { hub } = world.leader().life;
+    hub.queuedBytes = () => 1;
+    follower.start();
+    world.until('chunks come', () => chunks > 0);
+    world.pass(40_000);
+    expect(chunks).toBe(4);
+    hub.queuedBytes = () => 0;
+    world.filter = () => true;
+    world.agree();
+    expect(ids.size).toBe(1);
+  });
+
   test('starts anew with a new leader when the sender dies half-way', () => {
     const world = new ReplicaWorld({ seed: 'abandoned' });
     const follower = laggard(world);
