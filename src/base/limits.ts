@@ -36,6 +36,8 @@ export const LIMITS = {
   maxFrameBytes: 256 * KIB,
   /** Queued to one peer; past it messages that may be lost (all but chunks under way) are dropped. */
   maxPeerQueueBytes: 512 * MIB,
+  /** Queued to one peer; past it the answers to its reads are refused, or those to all others would wait behind them. */
+  maxPeerAnswerBytes: 128 * MIB,
   /** Client connections of one node. */
   maxConnections: 10_000,
   /** Long words of half-read requests, over all connections; past it a request that needs more gets OVERLOADED. */
@@ -113,6 +115,10 @@ invariant(
 invariant(
   LIMITS.maxConnectionHeldBytes > LIMITS.maxConnectionOutputBytes + LIMITS.maxValueBytes,
   'a client that is read from in its turn is not refused',
+);
+invariant(
+  LIMITS.maxPeerAnswerBytes + LIMITS.maxRequestBytes < LIMITS.maxPeerQueueBytes,
+  'answers are refused before anything is dropped',
 );
 invariant(
   LIMITS.maxRepliesPerSession >= LIMITS.maxInflightRequestsPerGroup,

@@ -12,6 +12,7 @@
  * again, and whoever answers may not have heard of the new one yet, so every answer says whom it is for (`bootTag`).
  */
 import { ByteReader, type ByteWriter, DecodeError } from '../base/bytes.js';
+import { LIMITS } from '../base/limits.js';
 import type { NodeId } from '../protocol/raft/types.js';
 import { MESSAGE } from '../replica/peers/frame.js';
 import type { PeerHub } from '../replica/peers/peer-hub.js';
@@ -117,6 +118,11 @@ export class RemoteRequest implements PendingRequest {
   }
 
   answer(reply: Reply): void {
+    // Dropped on the way it would be asked for again, and again make the queue longer.
+    if (!this.definition.isWrite && this.#peers.queuedBytes(this.#from) > LIMITS.maxPeerAnswerBytes) {
+      this.refuse('overloaded');
+      return;
+    }
     const writer = this.#begin(0);
     if (writer === undefined) return;
     writeReply(writer, reply);

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { waitFor } from '../../bench/support/wait.js';
 import { SeededRandom } from '../../sim/random.js';
 import { Fleet, portOf } from '../support/fleet.js';
 import { connectRealClient, type RealClient, within } from '../support/real-clients.js';
@@ -21,6 +22,7 @@ let fleet: Fleet;
 /** Serves its client throughout; every test's end checks that it was never let down. */
 let witness: Promise<number>;
 let witnessing = true;
+let served = 0;
 let residentBefore: number;
 
 function residentBytes(id: string): number {
@@ -30,7 +32,7 @@ function residentBytes(id: string): number {
 
 async function serveWitness(): Promise<number> {
   const client: RealClient = await connectRealClient('ioredis', portOf(fleet.node('n1').resp));
-  let served = 0;
+  served = 0;
   try {
     while (witnessing || served === 0) {
       const value = `value ${served}`;
@@ -201,6 +203,27 @@ describe('the Redis door', () => {
     expect(residentBytes('n1') - residentBefore).toBeLessThan(MAX_GROWTH_BYTES);
     socket.destroy();
     expect(await writer.command('DEL', 'large')).toBe(1);
+    writer.close();
+  });
+});
+
+describe('many clients that ask for large values through another node and never read', () => {
+  test('keep nobody else waiting for their answers', async () => {
+    const keys = Array.from({ length: 12 }, (_, index) => `large:${index}`);
+    const writer = await RespSocket.connect(resp());
+    for (const key of keys) expect(await writer.command('SET', key, 'v'.repeat(MAX_VALUE_BYTES))).toBe('OK');
+    const asks = keys.map((key) => `*2\r\n$3\r\nGET\r\n$${key.length}\r\n${key}\r\n`).join('');
+    const sockets: Socket[] = [];
+    for (let i = 0; i < 40; i++) {
+      const socket = await open(fleet.node('n3').resp);
+      socket.pause();
+      socket.write(asks.repeat(20));
+      sockets.push(socket);
+    }
+    const before = served;
+    await waitFor('the witness to be served on', 60_000, () => (served > before + 200 ? true : undefined));
+    for (const socket of sockets) socket.destroy();
+    for (const key of keys) expect(await writer.command('DEL', key)).toBe(1);
     writer.close();
   });
 });
