@@ -62,6 +62,6 @@ test('a full disk takes one node out, which says why, and loses nothing that was
       await load.check();
     });
   } finally {
-    disk.remove();
+    await disk.remove();
   }
 });

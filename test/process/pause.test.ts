@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'vitest';
 import { slotOf } from '../../src/base/slots.js';
 import { type Fleet, portOf, withFleet } from '../support/fleet.js';
-import { connectRealClient, type RealClient } from '../support/real-clients.js';
+import { connectRealClient, type RealClient, textOf } from '../support/real-clients.js';
 import { RecordedLoad } from '../support/recorded-load.js';
 
 const PROBES = 30;
@@ -50,9 +50,9 @@ async function pauseLeader(fleet: Fleet, load: RecordedLoad, group: number, roun
       // These wait in the paused process's socket: they are what it sees first.
       const answers = keys.map(async (key) => {
         const operation = load.history.call(`asker of the paused ${leader}`, key, 'get');
-        const reply = await toLeader.call('GET', key);
-        load.history.ok(operation, reply === null ? null : String(reply));
-        return String(reply);
+        const value = textOf(await toLeader.call('GET', key));
+        load.history.ok(operation, value);
+        return value;
       });
       const appended = keys.map(async (key) => {
         const operation = load.history.call(`writer to the paused ${leader}`, key, 'append', '+');

@@ -61,6 +61,12 @@ async function connectNodeRedis(port: number): Promise<RealClient> {
   };
 }
 
+/** A reply that is text or absent. */
+export function textOf(reply: unknown): string | null {
+  if (reply === null || typeof reply === 'string') return reply;
+  throw new TypeError(`not text: ${JSON.stringify(reply)}`);
+}
+
 export function connectRealClient(kind: ClientKind, port: number): Promise<RealClient> {
   return kind === 'ioredis' ? connectIoredis(port) : connectNodeRedis(port);
 }

@@ -17,7 +17,7 @@ import { History, type OpenOperation, type OperationKind, type OperationResult }
 import { SeededRandom } from '../../sim/random.js';
 import { slotOf } from '../../src/base/slots.js';
 import { type Fleet, type GroupView, PATIENCE_MS, portOf } from './fleet.js';
-import { type ClientKind, connectRealClient, type RealClient, within } from './real-clients.js';
+import { type ClientKind, connectRealClient, type RealClient, textOf, within } from './real-clients.js';
 
 /** Longer than the server takes to give a request up. */
 const ANSWER_TIMEOUT_MS = 20_000;
@@ -53,7 +53,7 @@ function resultOf(kind: OperationKind, reply: unknown): OperationResult {
   switch (kind) {
     case 'get':
     case 'get-and-set':
-      return reply === null ? null : String(reply);
+      return textOf(reply);
     case 'delete':
     case 'set-if-absent':
       return Number(reply) === 1;
@@ -87,7 +87,7 @@ export class RecordedLoad {
   #round = 0;
   #nextValue = 0;
   #stopped = false;
-  #defect: unknown;
+  #defect: Error | undefined;
 
   private constructor(fleet: Fleet, groups: readonly GroupView[], seed: string) {
     this.#fleet = fleet;
@@ -161,7 +161,7 @@ export class RecordedLoad {
         }
         for (const key of this.#writes.keys()) {
           const reply = await within(ANSWER_TIMEOUT_MS, client.call('GET', key));
-          this.#writes.read(key, reply === null ? null : String(reply));
+          this.#writes.read(key, textOf(reply));
         }
       } finally {
         client.close();
@@ -240,7 +240,7 @@ export class RecordedLoad {
         while (!this.#stopped && (await this.#operate(client, name, random)))
           await delay(random.exponential(PAUSE_MS));
       } catch (error) {
-        this.#defect ??= error;
+        this.#defect ??= error instanceof Error ? error : new Error('a worker failed', { cause: error });
         return;
       } finally {
         client.close();

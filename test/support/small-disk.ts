@@ -3,7 +3,7 @@
  * file. The second stands in for the first where there are no such rights; the node then hears another error, and all else
  * must be the same.
  */
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ export interface SmallDisk {
   readonly code: 'DISK_FULL' | 'DISK_FAILED';
   /** Makes room. A process under the limit must be started again without it. */
   grow(): Promise<void>;
-  remove(): void;
+  remove(): Promise<void>;
 }
 
 export async function makeSmallDisk(sizeMegabytes: number): Promise<SmallDisk> {
@@ -33,7 +33,7 @@ export async function makeSmallDisk(sizeMegabytes: number): Promise<SmallDisk> {
       wrapper: ['prlimit', `--fsize=${sizeMegabytes * 1024 * 1024}`],
       code: 'DISK_FAILED',
       grow: async () => {},
-      remove: removeDirectory,
+      remove: async () => removeDirectory(),
     };
   }
   return {
@@ -43,8 +43,8 @@ export async function makeSmallDisk(sizeMegabytes: number): Promise<SmallDisk> {
     grow: async () => {
       await execute('mount', ['-o', `remount,size=${sizeMegabytes * 16}m`, directory]);
     },
-    remove: () => {
-      execFileSync('umount', [directory]);
+    remove: async () => {
+      await execute('umount', [directory]);
       removeDirectory();
     },
   };
