@@ -7,7 +7,7 @@
  */
 import { type ByteReader, type ByteWriter, DecodeError } from '../../base/bytes.js';
 
-export const FRAME_VERSION = 1;
+const FRAME_VERSION = 1;
 
 /** Kinds of messages; numbers are append-only. */
 export const MESSAGE = {

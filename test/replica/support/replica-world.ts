@@ -29,7 +29,7 @@ import type { BucketDescription } from '../../../src/store/types.js';
 import { describeNode } from '../../support/fake-node.js';
 import { bucketOf, bytes, command, plain, type Word } from '../../support/test-machine.js';
 
-export const GROUP = 1;
+const GROUP = 1;
 const TICK_MS = 20;
 
 /** A request as a test holds it: what became of it stands in `outcome`. */
