@@ -15,8 +15,12 @@ const DEFAULTS = { seeds: '200', steps: '100000', kills: '100', seed: '1' };
 
 function readOptions() {
   const options = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, { type: 'string' }]));
-  const { values } = parseArgs({ options });
-  const settings = { ...DEFAULTS, ...values };
+  let settings;
+  try {
+    settings = { ...DEFAULTS, ...parseArgs({ options }).values };
+  } catch (error) {
+    throw new SetupError(error.message);
+  }
   for (const [name, text] of Object.entries(settings))
     if (!/^[1-9]\d{0,8}$/.test(text)) throw new SetupError(`--${name} must be a whole number from 1 on`);
   return settings;
