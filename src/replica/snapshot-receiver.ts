@@ -37,6 +37,8 @@ export interface SnapshotReceiverOptions {
   readonly term: () => number;
   /** Entries up to here are applied, or were before the state went: an older snapshot is of no use. */
   readonly appliedIndex: () => number;
+  /** The old state is gone, and no new one is there. */
+  readonly stateMissing: () => boolean;
   /** The old state is about to go. */
   readonly begun: () => void;
   /** Everything is installed as of `index`: make it durable, take the log on from there, then call back whether that worked. */
@@ -106,7 +108,11 @@ export class SnapshotReceiver {
     const baseIndex = reader.varint();
     const baseTerm = reader.varint();
     const head = reader.bytes();
-    if (baseIndex <= this.#options.appliedIndex()) return;
+    if (baseIndex <= this.#options.appliedIndex()) {
+      // Who is as far already says so: else the sender would try again and again, and append nothing meanwhile.
+      if (!this.#options.stateMissing()) this.#answer(from, snapshotId, 0, true);
+      return;
+    }
     this.#options.begun();
     this.#options.target.reset();
     this.#options.target.restoreHead(head);
@@ -155,15 +161,15 @@ export class SnapshotReceiver {
   }
 
   #acknowledge(incoming: Incoming): void {
+    this.#answer(incoming.from, incoming.snapshotId, incoming.next, incoming.state === 'done');
+  }
+
+  #answer(to: NodeId, snapshotId: number, next: number, done: boolean): void {
     const { host, group } = this.#options;
-    const writer = host.peers.beginMessage(incoming.from, MESSAGE.snapshotAcknowledgement, group);
+    const writer = host.peers.beginMessage(to, MESSAGE.snapshotAcknowledgement, group);
     if (writer === undefined) return;
-    encodeAcknowledgement(writer, {
-      snapshotId: incoming.snapshotId,
-      next: incoming.next,
-      done: incoming.state === 'done',
-    });
-    host.peers.endMessage(incoming.from);
+    encodeAcknowledgement(writer, { snapshotId, next, done });
+    host.peers.endMessage(to);
     host.pump.schedule();
   }
 }

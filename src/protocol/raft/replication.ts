@@ -256,7 +256,8 @@ export class Replication {
 
   /** What is under way to this peer is probably lost: ask before sending more. */
   #suspect(progress: Progress): void {
-    progress.becomeProbe(progress.matchIndex + 1);
+    // While it is probed the match index says nothing yet: to begin at the first entry would ask for a snapshot.
+    progress.becomeProbe(progress.mode === 'replicate' ? progress.matchIndex + 1 : progress.nextIndex);
     progress.probeSent = true;
     progress.retryAtMs = this.#state.nowMs + this.#state.options.heartbeatIntervalMs;
   }
