@@ -22,6 +22,7 @@ import { commandById } from '../store/registry.js';
 import type { Reply } from '../store/reply.js';
 import { readReply, writeReply } from '../store/reply-codec.js';
 import type { SessionStamp } from '../store/types.js';
+import type { ForwardGate } from './forward-gate.js';
 
 const FLAG_THROUGH_LOG = 1;
 const FLAG_OWN_SESSION = 2;
@@ -91,10 +92,14 @@ export class RemoteRequest implements PendingRequest {
   readonly #boot: string;
   readonly #group: number;
   readonly #sequence: number;
+  readonly #gate: ForwardGate;
+  /** False: it comes behind one that was given back, and must be given back too. */
+  readonly isAdmitted: boolean;
 
-  constructor(peers: PeerHub, from: NodeId, group: number, body: Buffer) {
+  constructor(peers: PeerHub, gate: ForwardGate, from: NodeId, group: number, body: Buffer) {
     const reader = new ByteReader(body);
     this.#peers = peers;
+    this.#gate = gate;
     this.#from = from;
     this.#boot = peers.bootOf(from);
     this.#group = group;
@@ -115,6 +120,7 @@ export class RemoteRequest implements PendingRequest {
     const args: Buffer[] = [];
     for (let i = 0; i < count; i++) args.push(reader.bytes());
     this.args = args;
+    this.isAdmitted = gate.admits(from, this.#boot, group, this.#sequence, acknowledgedBelow);
   }
 
   answer(reply: Reply): void {
@@ -130,6 +136,7 @@ export class RemoteRequest implements PendingRequest {
   }
 
   refuse(refusal: Refusal): void {
+    if (refusal !== 'overloaded') this.#gate.gaveBack(this.#from, this.#boot, this.#group, this.#sequence);
     if (this.#begin(STATUS_OF[refusal]) !== undefined) this.#peers.endMessage(this.#from);
   }
 

@@ -327,10 +327,13 @@ export class GroupRoute {
           definition: request.definition,
           args: request.args,
         });
-        peers.endMessage(leader);
-        this.#host.noteForwarded();
-        this.#host.scheduleFlush();
-        return;
+        if (peers.endMessage(leader)) {
+          this.#host.noteForwarded();
+          this.#host.scheduleFlush();
+          return;
+        }
+        // Dropped for want of room: what comes later must not overtake it.
+        routed.sentTo = undefined;
       }
     }
     this.#waiting = true;

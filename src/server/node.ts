@@ -28,6 +28,7 @@ import { Administration } from './administration.js';
 import { Conditions } from './conditions.js';
 import type { NodeConfiguration } from './configuration/types.js';
 import { Formation } from './formation.js';
+import { ForwardGate } from './forward-gate.js';
 import { Groups } from './groups.js';
 import { KnownMap } from './known-map.js';
 import { Leaders, sendLeaders } from './leaders.js';
@@ -167,6 +168,7 @@ export class Node implements NodeServer {
       peers: this.#peers,
       administration: this.#administration,
       leaders: this.#leaders,
+      forwardGate: new ForwardGate(),
       replica: (id) => this.#groups.replicas.get(id),
       dataReplica: (id) => this.#groups.data(id),
       route: (id) => this.#groups.routes.get(id),

@@ -9,6 +9,7 @@ import type { MapReplica } from '../replica/map-replica.js';
 import { MESSAGE, type MessageKind } from '../replica/peers/frame.js';
 import type { PeerHub } from '../replica/peers/peer-hub.js';
 import type { Administration } from './administration.js';
+import type { ForwardGate } from './forward-gate.js';
 import { decodeForwardedReply, RemoteRequest } from './forwarding.js';
 import type { GroupRoute } from './group-route.js';
 import type { Leaders } from './leaders.js';
@@ -17,6 +18,7 @@ export interface MessageTargets {
   readonly peers: PeerHub;
   readonly administration: Administration;
   readonly leaders: Leaders;
+  readonly forwardGate: ForwardGate;
   replica(group: number): DataReplica | MapReplica | undefined;
   dataReplica(group: number): DataReplica | undefined;
   route(group: number): GroupRoute | undefined;
@@ -41,9 +43,9 @@ export function dispatchMessage(
       targets.replica(group)?.receive(from, body);
       return;
     case MESSAGE.forwardRequests: {
-      const request = new RemoteRequest(targets.peers, from, group, body);
+      const request = new RemoteRequest(targets.peers, targets.forwardGate, from, group, body);
       const replica = targets.dataReplica(group);
-      if (replica === undefined) request.refuse('not-leader');
+      if (replica === undefined || !request.isAdmitted) request.refuse('not-leader');
       else replica.enqueue(request);
       targets.scheduleFlush();
       return;

@@ -9,6 +9,7 @@ import {
   MESSAGE,
 } from '../../src/replica/peers/frame.js';
 import { PeerHub } from '../../src/replica/peers/peer-hub.js';
+import { ForwardGate } from '../../src/server/forward-gate.js';
 import {
   decodeForwardedReply,
   encodeForwardedRequest,
@@ -117,7 +118,7 @@ describe('a forwarded request', () => {
     const { hub } = new Fixture();
     fc.assert(
       fc.property(anyRequest, (request) => {
-        const remote = new RemoteRequest(hub, 'n2', 1, encode(request));
+        const remote = new RemoteRequest(hub, new ForwardGate(), 'n2', 1, encode(request));
         // A write goes through the log, whatever the flag says.
         expect(remote.throughLog).toBe(request.throughLog || request.definition.isWrite);
         expect(remote.bucketId).toBe(request.bucketId);
@@ -141,10 +142,12 @@ describe('a forwarded request', () => {
       fc.property(anyRequest, fc.nat(), fc.integer({ min: 1, max: 255 }), (request, at, mask) => {
         const whole = encode(request);
         for (let length = 0; length < whole.length; length++)
-          expect(() => new RemoteRequest(hub, 'n2', 1, whole.subarray(0, length))).toThrow(DecodeError);
+          expect(() => new RemoteRequest(hub, new ForwardGate(), 'n2', 1, whole.subarray(0, length))).toThrow(
+            DecodeError,
+          );
         whole[at % whole.length]! ^= mask;
         try {
-          const remote = new RemoteRequest(hub, 'n2', 1, whole);
+          const remote = new RemoteRequest(hub, new ForwardGate(), 'n2', 1, whole);
           // What would stop the leader's log must not get so far.
           expect(remote.stamp.session).toMatch(/^[0-9a-f]{16}$/);
         } catch (error) {
@@ -161,7 +164,7 @@ describe('a forwarded request', () => {
     const session = { session: 'aaaaaaaaaaaaaaaa', sequence: 5, acknowledgedBelow: 4 };
     const lines = [encode(REQUEST), encode({ ...REQUEST, throughLog: false, session })];
     for (const [number, body] of lines.entries()) {
-      const remote = new RemoteRequest(fixture.hub, 'n2', 1, body);
+      const remote = new RemoteRequest(fixture.hub, new ForwardGate(), 'n2', 1, body);
       if (number === 0) remote.answer(Buffer.from('reply'));
       else remote.refuse('leadership-lost');
     }
@@ -178,7 +181,7 @@ describe('a forwarded request', () => {
 describe('a forwarded reply', () => {
   function reply(act: (remote: RemoteRequest) => void): Buffer[] {
     const fixture = new Fixture();
-    act(new RemoteRequest(fixture.hub, 'n2', 1, encode(REQUEST)));
+    act(new RemoteRequest(fixture.hub, new ForwardGate(), 'n2', 1, encode(REQUEST)));
     return fixture.replies();
   }
 
@@ -199,7 +202,7 @@ describe('a forwarded reply', () => {
 
   test('is not sent once the peer is known to have restarted', () => {
     const fixture = new Fixture();
-    const remote = new RemoteRequest(fixture.hub, 'n2', 1, encode(REQUEST));
+    const remote = new RemoteRequest(fixture.hub, new ForwardGate(), 'n2', 1, encode(REQUEST));
     fixture.hear('ffffffffffffffff');
     remote.answer(Buffer.from('x'));
     remote.refuse('behind');

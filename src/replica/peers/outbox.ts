@@ -96,13 +96,14 @@ export class Outbox {
     return this.#frame;
   }
 
-  end(): void {
+  /** False: there was no room, the message is dropped. */
+  end(): boolean {
     const bodyStart = this.#openPosition + 4;
     const bodyBytes = this.#frame.lengthBytes - bodyStart;
     if (this.#link === undefined || this.queuedBytes > LIMITS.maxPeerQueueBytes) {
       this.#frame.truncate(this.#openStart);
       this.messagesDropped++;
-      return;
+      return false;
     }
     const lane = laneOf(this.#openKind, this.#openGroup);
     if (bodyBytes > LIMITS.maxFrameBytes || this.#laneWaits(lane)) {
@@ -117,10 +118,11 @@ export class Outbox {
         sentBytes: 0,
       });
       this.#largeBytes += body.length;
-      return;
+      return true;
     }
     endMessage(this.#frame, this.#openPosition);
     if (this.#frame.lengthBytes > FRAME_FULL_BYTES) this.#closeFrame();
+    return true;
   }
 
   #laneWaits(lane: number): boolean {

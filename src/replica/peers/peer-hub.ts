@@ -163,17 +163,17 @@ export class PeerHub {
     return outbox?.connected ? outbox.begin(kind, group) : undefined;
   }
 
-  endMessage(to: NodeId): void {
-    this.#peers.get(to)?.outbox.end();
+  /** False: there was no room, the message is dropped. */
+  endMessage(to: NodeId): boolean {
+    return this.#peers.get(to)?.outbox.end() ?? false;
   }
 
-  /** A message whose body is at hand. False when there is no way to that peer now. */
+  /** A message whose body is at hand. False when there is no way to that peer now, or no room. */
   sendMessage(to: NodeId, kind: MessageKind, group: number, body: Uint8Array): boolean {
     const writer = this.beginMessage(to, kind, group);
     if (writer === undefined) return false;
     writer.raw(body);
-    this.endMessage(to);
-    return true;
+    return this.endMessage(to);
   }
 
   /** Bytes waiting for a peer. */
