@@ -44,6 +44,8 @@ export interface ClusterNode {
   excusedFailures: number;
   /** The operator leaves it dead. */
   retired: boolean;
+  /** Its disk was replaced by an empty one. */
+  wiped: boolean;
   readonly underWay: Set<Underway>;
 }
 
@@ -131,6 +133,7 @@ export class SimulatedCluster implements Gate, BucketAdministration {
         undoFlip: undefined,
         excusedFailures: 0,
         retired: false,
+        wiped: false,
         underWay: new Set(),
       };
     });
@@ -215,6 +218,16 @@ export class SimulatedCluster implements Gate, BucketAdministration {
     for (const attempt of [...node.underWay]) attempt.end({ kind: 'maybe' });
   }
 
+  /** The disk dies and is replaced; the node starts anew without knowing what it had promised. */
+  wipe(node: ClusterNode): void {
+    this.kill(node, 'lose');
+    node.machine.disk.wipe();
+    node.storage.wipe();
+    node.wiped = true;
+    node.undoFlip = undefined;
+    this.startLater(node, RESTART_MS);
+  }
+
   flipBit(node: ClusterNode): void {
     if (node.undoFlip !== undefined) return;
     node.undoFlip = node.machine.disk.flipBit((path) => path.includes('/log'))?.undo;
@@ -262,7 +275,17 @@ export class SimulatedCluster implements Gate, BucketAdministration {
       const map = server.map();
       if (map !== undefined) this.#checkers.ownership.holds(`${node.id}, life ${node.lives}`, map);
       const { phase, reason } = server.state();
+      if (node.wiped && phase === 'serving') {
+        this.report(new SimulationViolation('lost disk', `${node.id} serves although it has lost its disk`));
+        return;
+      }
       if (phase !== 'failed') continue;
+      if (node.wiped) {
+        // It has noticed. Bringing it back under a new incarnation is a change of membership.
+        node.retired = true;
+        this.kill(node, 'keep');
+        continue;
+      }
       if (!this.#diskFailedInThisLife(node) && node.undoFlip === undefined) {
         this.report(new SimulationViolation('node', `${node.id} has failed: ${reason}`));
         return;

@@ -22,6 +22,7 @@ export interface NemesisCounters {
   pauses: number;
   clockJumps: number;
   diskStalls: number;
+  wipedDisks: number;
 }
 
 export class Nemesis {
@@ -34,6 +35,7 @@ export class Nemesis {
     pauses: 0,
     clockJumps: 0,
     diskStalls: 0,
+    wipedDisks: 0,
   };
   readonly #cluster: SimulatedCluster;
   readonly #swarm: Swarm;
@@ -51,6 +53,7 @@ export class Nemesis {
     this.#every('partition', this.#swarm.partitionEveryMs, (random) => this.#partition(random));
     this.#every('disk stall', this.#swarm.diskStallEveryMs, (random) => this.#stallDisks(random));
     this.#every('pause', this.#swarm.pauseEveryMs, (random) => this.#pause(random));
+    this.#wipeOnce();
     this.#every('clock', this.#swarm.clockJumpEveryMs, (random) => this.#jump(random));
   }
 
@@ -99,6 +102,19 @@ export class Nemesis {
       if (random.chance(this.#swarm.bitFlipRate)) this.#cluster.flipBit(node);
       this.#cluster.startLater(node, random.exponential(this.#swarm.downMeanMs));
     }
+  }
+
+  /** Only where the others are a majority of every group. */
+  #wipeOnce(): void {
+    const { nodes } = this.#cluster;
+    const withinMs = this.#swarm.wipeWithinMs;
+    if (withinMs === 0 || nodes.length < 3) return;
+    const random = this.#random.fork('wipe');
+    this.#cluster.later(random.float() * withinMs, () => {
+      if (this.#stopped) return;
+      this.counters.wipedDisks++;
+      this.#cluster.wipe(random.pick(nodes));
+    });
   }
 
   /** What was written during a stall is lost when power goes before it ends: nobody may have counted on it. */

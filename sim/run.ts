@@ -170,8 +170,10 @@ class Run {
     this.#fabric.faults = CALM_NETWORK;
     this.#fabric.healAll();
     this.#cluster.endDiskFaults();
+    const wiped = nodes.find((node) => node.wiped);
     const dead =
-      this.#swarm.healOnlyMajority && nodes.length > 2 ? this.#random.fork('heal').pick(nodes) : undefined;
+      wiped ??
+      (this.#swarm.healOnlyMajority && nodes.length > 2 ? this.#random.fork('heal').pick(nodes) : undefined);
     if (dead !== undefined) {
       dead.retired = true;
       this.#cluster.kill(dead, 'keep');

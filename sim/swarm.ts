@@ -59,6 +59,8 @@ export interface Swarm {
   readonly valueBytes: number;
   /** Probability that a fault looks for a leader instead of any node. */
   readonly leaderBias: number;
+  /** Some time, one disk is replaced by an empty one: its node must take part in nothing any more. */
+  readonly wipeWithinMs: number;
   /** One node stays dead when the rest is healed: a majority must do. */
   readonly healOnlyMajority: boolean;
 }
@@ -150,6 +152,7 @@ export function drawSwarm(random: SeededRandom): Swarm {
     homeRate: random.pick([0, 0.7]),
     valueBytes: random.pick([0, 300, 3000]),
     leaderBias: random.pick([0, 0.5, 1]),
+    wipeWithinMs: rate(0.2, 1000, 20_000),
     healOnlyMajority: random.chance(0.4),
   };
 }
