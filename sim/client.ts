@@ -145,7 +145,7 @@ export function integerOf(reply: Reply): number {
   throw new TypeError(`expected an integer, got ${describeReply(reply)}`);
 }
 
-export function describeReply(reply: Reply): string {
+function describeReply(reply: Reply): string {
   if (Buffer.isBuffer(reply)) return JSON.stringify(reply.toString('latin1'));
   if (reply instanceof ErrorReply) return reply.text;
   return JSON.stringify(reply, (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value));

@@ -93,7 +93,9 @@ export class SimulatedDisk {
   }
 
   /** Flips one old durable bit in a file whose path matches; returns how to undo it. */
-  flipBit(matches: (path: string) => boolean): { readonly path: string; undo(): void } | undefined {
+  flipBit(
+    matches: (path: string) => boolean,
+  ): { readonly path: string; readonly undo: () => void } | undefined {
     const paths = [...this.#durableFiles.keys()].filter(matches).sort();
     if (paths.length === 0) return undefined;
     const path = this.random.pick(paths);

@@ -11,7 +11,7 @@ import { patchHidden, patchMethod, undoAll } from './patch.js';
 export type AnyReplica = Replica<unknown>;
 
 /** The node that a replica runs on. */
-export function nodeOf(replica: object): string {
+function nodeOf(replica: object): string {
   const host: unknown = Reflect.get(replica, 'host');
   if (typeof host === 'object' && host !== null && 'self' in host && typeof host.self === 'string')
     return host.self;
@@ -28,20 +28,15 @@ export function observeReplicas(
   let node = '';
   const replicas: AnyReplica = Replica.prototype;
   return undoAll([
-    patchMethod(
-      replicas,
-      'collect',
-      (original) =>
-        function (this: AnyReplica, awaiting) {
-          collecting = this;
-          node = nodeOf(this);
-          try {
-            original.call(this, awaiting);
-          } finally {
-            collecting = undefined;
-          }
-        },
-    ),
+    patchHidden(replicas, 'collect', (receiver, args, next) => {
+      collecting = receiver instanceof Replica ? receiver : undefined;
+      node = nodeOf(receiver);
+      try {
+        return next(args);
+      } finally {
+        collecting = undefined;
+      }
+    }),
     patchMethod(
       RaftCore.prototype,
       'takeEffects',
@@ -64,7 +59,7 @@ export function observeReplicas(
       if (typeof work !== 'function' || !(receiver instanceof Replica)) return next(args);
       const watched = (): void => {
         try {
-          work();
+          Reflect.apply(work, undefined, []);
         } catch (error) {
           onFatal(nodeOf(receiver), receiver.group, error);
           throw error;

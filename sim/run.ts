@@ -140,7 +140,7 @@ class Run {
       if (this.#scheduler.nowMs > deadlineMs) return false;
       if (!this.#scheduler.step()) throw new SimulationViolation('simulator', 'nothing is left to happen');
       // What the event resolved goes on before the next event, as between two turns of a real event loop.
-      await undefined;
+      await Promise.resolve();
       if (this.#cluster.violation !== undefined) throw this.#cluster.violation;
     }
     return true;

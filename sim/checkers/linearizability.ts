@@ -259,7 +259,7 @@ function firstUnexplained(operations: readonly Operation[], maxStates: number): 
 }
 
 /** One operation as a line. */
-export function describeOperation(operation: Operation): string {
+function describeOperation(operation: Operation): string {
   const expected = operation.kind === 'compare-and-set' ? `${operation.expected} -> ` : '';
   const until = operation.outcome === 'ok' ? String(operation.returnedAt) : '?';
   const answer = operation.outcome === 'ok' ? JSON.stringify(operation.result ?? null) : operation.outcome;

@@ -133,7 +133,7 @@ export class RegisterWorkload implements Workload {
         if (!Array.isArray(reply)) return null;
         const parts: readonly Reply[] = reply;
         expected = textOf(parts[0] ?? null);
-        version = String(parts[1]);
+        version = String(integerOf(parts[1] ?? null));
         return expected;
       });
       if (version === '') return done();

@@ -17,7 +17,7 @@ networkConformance('the simulated network', () => {
     until: async (condition) => {
       for (let steps = 0; !condition(); steps++) {
         if (steps > 100_000 || !scheduler.step()) throw new Error(`never so: ${condition.toString()}`);
-        await undefined;
+        await Promise.resolve();
       }
     },
     dispose: () => Promise.resolve(),
