@@ -2,10 +2,11 @@
  * The `Env` of one simulated node: its machine (disk and clock, which outlive it) and one life of its process.
  */
 import type { Env } from '../src/env/env.js';
+import { addressOfNode } from './addresses.js';
 import { MachineClock, SimulatedClock } from './clock.js';
 import { type DiskFaults, SimulatedDisk } from './disk.js';
 import type { CrashMode } from './inode.js';
-import { addressOfNode, type SimulatedFabric } from './network.js';
+import type { SimulatedFabric } from './network.js';
 import type { SeededRandom } from './random.js';
 import { type Scheduler, SimulatedProcess } from './scheduler.js';
 

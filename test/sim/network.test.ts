@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { addressOfNode, CALM_NETWORK, SimulatedFabric } from '../../sim/network.js';
+import { addressOfNode } from '../../sim/addresses.js';
+import { CALM_NETWORK, SimulatedFabric } from '../../sim/network.js';
 import { SeededRandom } from '../../sim/random.js';
 import { Scheduler, SimulatedProcess } from '../../sim/scheduler.js';
 import { Trace } from '../../sim/trace.js';
