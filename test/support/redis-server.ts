@@ -30,9 +30,9 @@ export async function startRedisServer(): Promise<RedisServer> {
     ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--daemonize', 'no'],
     { stdio: 'ignore' },
   );
-  let failure: Error | undefined;
+  const start: { failure?: Error } = {};
   child.once('error', (error: NodeJS.ErrnoException) => {
-    failure =
+    start.failure =
       error.code === 'ENOENT'
         ? new Error(
             'redis-server is missing: install the Debian package redis-server (apt-get install redis-server)',
@@ -41,14 +41,14 @@ export async function startRedisServer(): Promise<RedisServer> {
   });
   const exited = new Promise<void>((resolve) => {
     child.once('exit', () => {
-      failure ??= new Error('redis-server ended before it was ready');
+      start.failure ??= new Error('redis-server ended before it was ready');
       resolve();
     });
     child.once('error', () => resolve());
   });
   const deadline = Date.now() + START_DEADLINE_MS;
   for (;;) {
-    if (failure !== undefined) throw failure;
+    if (start.failure !== undefined) throw start.failure;
     try {
       const client = await RespClient.open(port);
       return {
@@ -61,7 +61,7 @@ export async function startRedisServer(): Promise<RedisServer> {
         },
       };
     } catch (error) {
-      if (failure !== undefined) throw failure;
+      if (start.failure !== undefined) throw start.failure;
       if (Date.now() > deadline) {
         child.kill('SIGKILL');
         throw error;

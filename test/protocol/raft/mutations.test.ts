@@ -70,9 +70,12 @@ const mutations: [string, () => void][] = [
   [
     'a follower takes appends wherever its log is long enough',
     () => {
-      const term = LogView.prototype.term;
+      const original = Object.getOwnPropertyDescriptor(LogView.prototype, 'term')?.value as (
+        this: LogView,
+        index: number,
+      ) => number;
       vi.spyOn(LogView.prototype, 'term').mockImplementation(function (this: LogView, index) {
-        return index > this.lastIndex ? this.lastTerm : term.call(this, index);
+        return index > this.lastIndex ? this.lastTerm : original.call(this, index);
       });
     },
   ],

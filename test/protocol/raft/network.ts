@@ -32,7 +32,7 @@ export interface NetworkFaults {
   readonly pauseRate: number;
 }
 
-export const NO_FAULTS: NetworkFaults = {
+const NO_FAULTS: NetworkFaults = {
   lossRate: 0,
   repeatRate: 0,
   maxDelayMs: 2,

@@ -328,7 +328,10 @@ class ScriptedGroup {
 function describeEntries(entries: readonly LogEntry[]): string {
   if (entries.length === 0) return 'nothing';
   return entries
-    .map((entry) => `${entry.index}:t${entry.term}${entry.payload.length > 0 ? `=${entry.payload}` : ''}`)
+    .map(
+      (entry) =>
+        `${entry.index}:t${entry.term}${entry.payload.length > 0 ? `=${entry.payload.toString()}` : ''}`,
+    )
     .join(' ');
 }
 
