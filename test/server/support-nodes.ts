@@ -1,9 +1,10 @@
 /** Whole nodes on simulated machines, without the simulator's faults and workloads: for tests of a node's life. */
 
+import { addressOfNode } from '../../sim/addresses.js';
 import { SimulatedDiskContents, SimulatedDiskStore } from '../../sim/disk-store.js';
 import { SimulatedMachine } from '../../sim/env.js';
 import type { CrashMode } from '../../sim/inode.js';
-import { addressOfNode, SimulatedFabric } from '../../sim/network.js';
+import { SimulatedFabric } from '../../sim/network.js';
 import { SeededRandom } from '../../sim/random.js';
 import { Scheduler } from '../../sim/scheduler.js';
 import { Trace } from '../../sim/trace.js';

@@ -46,9 +46,12 @@ export async function startRedisServer(): Promise<RedisServer> {
     });
     child.once('error', () => resolve());
   });
+  const throwFailure = (): void => {
+    if (start.failure !== undefined) throw start.failure;
+  };
   const deadline = Date.now() + START_DEADLINE_MS;
   for (;;) {
-    if (start.failure !== undefined) throw start.failure;
+    throwFailure();
     try {
       const client = await RespClient.open(port);
       return {
@@ -61,7 +64,7 @@ export async function startRedisServer(): Promise<RedisServer> {
         },
       };
     } catch (error) {
-      if (start.failure !== undefined) throw start.failure;
+      throwFailure();
       if (Date.now() > deadline) {
         child.kill('SIGKILL');
         throw error;

@@ -3,10 +3,11 @@
  * hub, a pump, a checkpointer and a `DataReplica`. Tests let virtual time pass, drop messages, crash and restart members.
  */
 
+import { addressOfNode } from '../../../sim/addresses.js';
 import { SimulatedDiskContents, SimulatedDiskStore } from '../../../sim/disk-store.js';
 import { SimulatedMachine } from '../../../sim/env.js';
 import type { CrashMode } from '../../../sim/inode.js';
-import { addressOfNode, SimulatedFabric } from '../../../sim/network.js';
+import { SimulatedFabric } from '../../../sim/network.js';
 import { SeededRandom } from '../../../sim/random.js';
 import { Scheduler } from '../../../sim/scheduler.js';
 import { Trace } from '../../../sim/trace.js';
