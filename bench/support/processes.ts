@@ -1,18 +1,43 @@
 /**
  * Child processes of benchmarks and tests: started with their output kept, stopped gently and then surely, and never left
- * behind, not even when this process dies of an error.
+ * behind, not even when this process is interrupted or dies of an error.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { constants } from 'node:os';
 import { promisify } from 'node:util';
 
 /** Output kept for error messages; older output is dropped. */
 const OUTPUT_KEPT_BYTES = 64 * 1024;
 const STOP_TIMEOUT_MS = 15_000;
 
+/** How long children may take to end when this process is told to. */
+const INTERRUPTED_TIMEOUT_MS = 5000;
+
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
+
+let listensToSignals = false;
+
+/** Told to end (Ctrl-C), this process ends its children first, gently, so that none outlives it and each tidies up. */
+function listenToSignals(): void {
+  if (listensToSignals) return;
+  listensToSignals = true;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      const end = (): void => process.exit(128 + constants.signals[signal]);
+      setTimeout(end, INTERRUPTED_TIMEOUT_MS);
+      for (const child of running) {
+        child.once('exit', () => {
+          if (running.size === 0) end();
+        });
+        child.kill('SIGTERM');
+      }
+      if (running.size === 0) end();
+    });
+  }
+}
 
 export interface RunningProcess {
   readonly pid: number;
@@ -61,6 +86,7 @@ export async function startProcess(
   // A program that ends while it is written to is told of by its exit.
   child.stdin.on('error', () => {});
   running.add(child);
+  listenToSignals();
   const exited = new Promise<number | null>((resolve) => {
     child.once('exit', (code) => {
       running.delete(child);

@@ -1,7 +1,7 @@
 /**
  * `balanced` placement: equal slot counts by weight, in contiguous runs, so that a cluster's slot table is short.
  * Groups: with N nodes there are N groups; group i prefers node i, then its successors in the order of ids, and no
- * two of its members share a zone while there is a choice (DESIGN, "The cluster map").
+ * two of its members share a zone while there is a choice.
  */
 import { invariant } from '../base/errors.js';
 import { SLOT_COUNT } from '../base/slots.js';

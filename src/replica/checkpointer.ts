@@ -1,7 +1,7 @@
 /**
  * Checkpoints: at intervals, and earlier when much is waiting, everything applied so far is written back to the disk
  * engines in one synced transaction together with the index each group's state reflects; then the log before it goes.
- * (Paper 003 checkpoints every ten seconds; DESIGN, "Storage that doubts the disk".)
+ * (Paper 003 checkpoints every ten seconds.)
  */
 import { invariant } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
