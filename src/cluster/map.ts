@@ -18,6 +18,11 @@ export interface NodeDescription {
   readonly weight: number;
   /** Random id of its data directory: the same node with a new incarnation has lost its disk. */
   readonly incarnation: string;
+  /**
+   * True: it has lost its disk and with it what it promised. It votes in no Raft group and stores nothing of one; it holds
+   * its part of the eventual buckets and coordinates.
+   */
+  readonly forgot?: boolean;
 }
 
 /** An ordered list of nodes that hold the same slots. The order is the order of preference for leading. */

@@ -21,6 +21,12 @@ export interface Completion {
  */
 export type ReadConsistency = 'linearizable' | 'follower' | 'stale';
 
+/** What a request, or a connection, asks of an eventual bucket; absent: as the bucket says. */
+export interface QuorumChoice {
+  readonly r?: number | undefined;
+  readonly w?: number | undefined;
+}
+
 /** One command on its way. Plain fields, no closures: one object for each operation. */
 export interface Request {
   readonly definition: CommandDefinition;
@@ -36,6 +42,8 @@ export interface Request {
   readonly ordered: boolean;
   /** A client's own session; without one the node's is used, which makes the node's own retries exactly-once. */
   readonly session: SessionStamp | undefined;
+  /** Replicas that must answer or have it, instead of what the bucket says; only in a bucket of quorum replication. */
+  readonly quorum?: QuorumChoice | undefined;
 }
 
 /** One replica group as seen from this node. */

@@ -12,6 +12,32 @@ import type { Reply } from './reply.js';
 
 export type Replication = 'raft' | 'mencius' | 'quorum' | 'primary';
 
+/** What goes when a bucket has reached its `maxMemoryBytes`: nothing (writes are refused), the longest unused, the least often used. */
+export type EvictionPolicy = 'noeviction' | 'lru' | 'lfu';
+
+/** How long and how much a bucket keeps, beyond the time to live of its keys (paper 004, "Auto Clean-Up"). */
+export interface RetentionPolicy {
+  /** A key neither read nor written for so long goes; 0 = never. */
+  readonly maxIdleMs: number;
+  /** Memory that the bucket may take on each node; 0 = no bound. */
+  readonly maxMemoryBytes: number;
+  readonly eviction: EvictionPolicy;
+}
+
+/** How an eventual bucket replicates (papers 000, 002, 004). */
+export interface QuorumPolicy {
+  /** Replicas of each key: the first n members of its group. */
+  readonly n: number;
+  /** Replicas that must answer a read, and have a write, unless the request says otherwise; at most n. */
+  readonly r: number;
+  readonly w: number;
+  readonly readRepair: boolean;
+  readonly hintedHandoff: boolean;
+  readonly antiEntropy: boolean;
+  /** Records up to this version were flushed and are gone; 0: none were. */
+  readonly flushedThrough: number;
+}
+
 /** A bucket's policy as the cluster map carries it. */
 export interface BucketDescription {
   /** Never reused. 0 is `default`. */
@@ -21,6 +47,10 @@ export interface BucketDescription {
   readonly engine: EngineKind;
   /** Time to live given to keys that are written without one; 0 = none. */
   readonly ttlMs: number;
+  /** Absent: without bounds. */
+  readonly retention?: RetentionPolicy;
+  /** Present exactly when `replication` is `quorum`. */
+  readonly quorum?: QuorumPolicy;
 }
 
 /** Who sent a command, and as its how-manieth, so that a repeat is recognized. */
