@@ -27,11 +27,18 @@ export const MESSAGE = {
   administrationReply: 13,
   /** A piece of a message too large for one frame. */
   piece: 14,
+  /** Reads and writes of eventual buckets, and their answers. */
+  quorum: 15,
+  /** Comparison of replicas of eventual buckets. */
+  antiEntropy: 16,
+  /** A command over many keys of an eventual bucket, for a node that holds none of them; and its answer. */
+  query: 17,
+  queryReply: 18,
 } as const;
 
 export type MessageKind = (typeof MESSAGE)[keyof typeof MESSAGE];
 
-const LAST_KIND: number = MESSAGE.piece;
+const LAST_KIND: number = Math.max(...Object.values(MESSAGE));
 
 export interface FrameHeader {
   /** Hash of the cluster's id; 0 while the sender knows none. */
