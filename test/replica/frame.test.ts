@@ -128,7 +128,10 @@ describe('the frame codec', () => {
   test('hands over the messages before one that it does not know, and refuses the rest', () => {
     const known = { kind: MESSAGE.raft, group: 1, body: Buffer.from('a') };
     const frame = encode({ header: HEADER, messages: [known] });
-    const strange = Buffer.concat([frame, Buffer.from([Math.max(...Object.values(MESSAGE)) + 1, 0, 0, 0, 0, 0])]);
+    const strange = Buffer.concat([
+      frame,
+      Buffer.from([Math.max(...Object.values(MESSAGE)) + 1, 0, 0, 0, 0, 0]),
+    ]);
     const seen: number[] = [];
     const reader = new ByteReader(strange);
     decodeFrameHeader(reader);
