@@ -88,6 +88,12 @@ export const LIMITS = {
   maxListedBytes: 8 * MIB,
   /** Operations in one list posted to the HTTP door: they become one command of the log. */
   maxPostedOperations: 10_000,
+  /** Slash commands under way in the Slack door, and its connections; past it OVERLOADED. People type them. */
+  maxSlackCommands: 256,
+  /** Largest request to the Slack door; Slack's longest message, percent-encoded, is smaller. */
+  maxSlackRequestBytes: 512 * KIB,
+  /** Permissions of the Slack door; each command walks the list. */
+  maxSlackPermissions: 1024,
   /** Keys and values of calls that one client or embedded handle has under way; past it OVERLOADED. */
   maxClientBytes: 512 * MIB,
   /** Calls that wait in one client for their turn; past it OVERLOADED. */
@@ -96,6 +102,12 @@ export const LIMITS = {
   maxSessionWindow: 1024,
   /** Entries kept behind a checkpoint, so that a follower that was away for a moment needs no snapshot. */
   retainedLogEntries: 2000,
+  /** News of members in one message of failure detection, so that its size does not grow with the cluster. */
+  maxSwimUpdates: 32,
+  /** Load digests in one message of failure detection. They are hints: what does not fit waits or is overtaken. */
+  maxSwimLoads: 8,
+  /** Pings that a node sends for others at one time; past it they are not sent, and others are asked too. */
+  maxSwimRelays: 1024,
   /** How long a request may wait for a leader and an answer before it fails. */
   requestTimeoutMs: 10_000,
 } as const;

@@ -34,6 +34,8 @@ export const MESSAGE = {
   /** A command over many keys of an eventual bucket, for a node that holds none of them; and its answer. */
   query: 17,
   queryReply: 18,
+  /** Failure detection and load digests. */
+  swim: 19,
 } as const;
 
 export type MessageKind = (typeof MESSAGE)[keyof typeof MESSAGE];
