@@ -110,7 +110,28 @@ export const ERRORS = {
     retriable: false,
     remedy: 'Use a bucket whose replication or engine has it.',
   },
+  READ_MODIFY_WRITE: {
+    resp: 'ERR',
+    http: 409,
+    definite: true,
+    retriable: false,
+    remedy: 'Use a bucket of raft replication for commands that read and write at once.',
+  },
   // Cluster
+  QUORUM_UNREACHABLE: {
+    resp: 'CLUSTERDOWN',
+    http: 503,
+    definite: true,
+    retriable: true,
+    remedy: 'Fewer replicas can be reached than the request asked for; retry, or ask for fewer.',
+  },
+  CLOCK_DRIFT: {
+    resp: 'TRYAGAIN',
+    http: 503,
+    definite: true,
+    retriable: true,
+    remedy: 'The clocks of the nodes have drifted too far apart; synchronize them, then retry.',
+  },
   NO_LEADER: {
     resp: 'CLUSTERDOWN',
     http: 503,
@@ -175,6 +196,13 @@ export const ERRORS = {
     remedy: 'This node came back without the data it promised to keep; restore its data directory.',
   },
   // Storage
+  OUT_OF_MEMORY: {
+    resp: 'OOM',
+    http: 507,
+    definite: true,
+    retriable: false,
+    remedy: "Delete keys, raise the bucket's maxMemory, or let it evict.",
+  },
   LOG_DAMAGED: {
     resp: 'ERR',
     http: 500,
@@ -253,6 +281,20 @@ export const ERRORS = {
     definite: true,
     retriable: false,
     remedy: 'Stop what listens there or choose another port.',
+  },
+  PACKAGE_MISSING: {
+    resp: 'ERR',
+    http: 500,
+    definite: true,
+    retriable: false,
+    remedy: 'Install the package that the message names, or take what needs it out of the configuration.',
+  },
+  NOT_PERMITTED: {
+    resp: 'NOPERM',
+    http: 403,
+    definite: true,
+    retriable: false,
+    remedy: 'Ask who runs this cluster to permit it in the configuration.',
   },
   UNREACHABLE: {
     resp: 'ERR',

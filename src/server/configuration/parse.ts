@@ -15,7 +15,7 @@ import {
   configurationSchema,
 } from './schema.js';
 import { nearest } from './suggestion.js';
-import type { NodeConfiguration } from './types.js';
+import type { NodeConfiguration, SlackConfiguration } from './types.js';
 import { formatDuration } from './units.js';
 import { unsupportedInBucket, unsupportedInConfiguration } from './unsupported.js';
 
@@ -195,6 +195,17 @@ function fromDocument(document: ConfigurationDocument): NodeConfiguration {
     buckets,
     limits,
     log: document.log,
+    ...(document.slack === undefined ? {} : { slack: slackFrom(document.slack) }),
+  };
+}
+
+function slackFrom(slack: NonNullable<ConfigurationDocument['slack']>): SlackConfiguration {
+  return {
+    listen: slack.listen,
+    signingSecret: slack.signingSecret,
+    botToken: slack.botToken,
+    responseType: slack.responseType,
+    permissions: slack.permissions.map(({ bucket, ...permission }) => ({ ...permission, buckets: bucket })),
   };
 }
 
@@ -236,6 +247,14 @@ function brokenRelations(document: ConfigurationDocument, configuration: NodeCon
         message: `is the address of listen.${earlier} too; give each its own`,
       });
   });
+
+  const slackListen = configuration.slack?.listen;
+  const taken = doors.find((door) => listen[door] === slackListen);
+  if (slackListen !== undefined && taken !== undefined && parseAddress(slackListen)?.port !== 0)
+    complaints.push({
+      path: ['slack', 'listen'],
+      message: `is the address of listen.${taken} too; give each its own`,
+    });
 
   document.buckets.forEach((bucket, index) => {
     const earlier = document.buckets.findIndex((other) => other.name === bucket.name);

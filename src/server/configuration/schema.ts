@@ -108,6 +108,49 @@ export const bucketSchema = z.strictObject({
   eviction: oneOf('none', 'lru').optional(),
 });
 
+/** A list of Slack's identifiers, or `*`. */
+function slackIds(what: string, pattern: RegExp) {
+  const message = `must be ${what}, or '*' for all`;
+  return listOf(
+    z
+      .string({ error: () => message })
+      .refine((value) => value === '*' || pattern.test(value), { error: message }),
+  );
+}
+
+function filled<Item extends z.ZodType>(list: Item) {
+  return list.refine((value) => !Array.isArray(value) || value.length > 0, { error: 'must not be empty' });
+}
+
+const slackPermissionSchema = z.strictObject({
+  users: filled(slackIds("a member's ID such as U012AB3CD", /^[UW][A-Z0-9]{2,}$/)),
+  channels: filled(slackIds("a channel's ID such as C012AB3CD", /^[CDG][A-Z0-9]{2,}$/)).default(['*']),
+  teams: filled(slackIds("a workspace's ID such as T012AB3CD", /^[TE][A-Z0-9]{2,}$/)).default(['*']),
+  bucket: filled(
+    listOf(
+      text('a bucket name').refine((value) => value === '*' || NAME.test(value), {
+        error: "must be a bucket name, or '*' for all",
+      }),
+    ),
+  ).default(['default']),
+  allow: filled(listOf(oneOf('get', 'put', 'del'))),
+});
+
+const slackSchema = z.strictObject({
+  listen: address.default('127.0.0.1:3000'),
+  signingSecret: text("the Slack app's signing secret, in quotes")
+    .min(1, { error: 'must not be empty' })
+    .optional(),
+  botToken: text("the Slack app's bot token")
+    .refine((value) => value.startsWith('xoxb-'), { error: 'must be a bot token, which begins with xoxb-' })
+    .optional(),
+  responseType: oneOf('ephemeral', 'in_channel').default('ephemeral'),
+  permissions: z
+    .array(slackPermissionSchema, { error: () => 'must be a list of permissions' })
+    .max(LIMITS.maxSlackPermissions, { error: `must have at most ${LIMITS.maxSlackPermissions} entries` })
+    .default([]),
+});
+
 export const configurationSchema = z.strictObject({
   node: z
     .strictObject({
@@ -180,6 +223,7 @@ export const configurationSchema = z.strictObject({
       format: oneOf('json', 'text').default('text'),
     })
     .prefault({}),
+  slack: slackSchema.optional(),
 });
 
 /** The file's content after its rules were applied, still in the file's own shape. */

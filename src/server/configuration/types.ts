@@ -11,6 +11,32 @@ export type ConfiguredSyncStrategy = 'auto' | 'blocking' | 'background';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
+/** What a slash command does. */
+export type SlackVerb = 'get' | 'put' | 'del';
+
+/** Who may do what over Slack; each list may hold `*`, which stands for all. */
+export interface SlackPermission {
+  readonly users: readonly string[];
+  readonly channels: readonly string[];
+  /** Workspaces, or organizations of several workspaces. */
+  readonly teams: readonly string[];
+  readonly buckets: readonly string[];
+  readonly allow: readonly SlackVerb[];
+}
+
+export interface SlackConfiguration {
+  /** `host:port` of the door that Slack calls. */
+  readonly listen: string;
+  /** Undefined: from the environment. */
+  readonly signingSecret: string | undefined;
+  /** Undefined: from the environment; slash commands work without. */
+  readonly botToken: string | undefined;
+  /** Who sees the answers: the person who asked, or the whole channel. */
+  readonly responseType: 'ephemeral' | 'in_channel';
+  /** What no permission allows is refused. */
+  readonly permissions: readonly SlackPermission[];
+}
+
 export interface NodeConfiguration {
   readonly node: {
     readonly id: string;
@@ -49,6 +75,8 @@ export interface NodeConfiguration {
     readonly maxConnections: number;
   };
   readonly log: { readonly level: LogLevel; readonly format: 'json' | 'text' };
+  /** Undefined: no Slack door. */
+  readonly slack?: SlackConfiguration | undefined;
 }
 
 /**
