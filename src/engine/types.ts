@@ -20,22 +20,60 @@ export interface EngineRecord {
   readonly expiresAtMs: number;
 }
 
-/** What a slot's statistics need to know of a stored record. */
+/** `expiresAtMs` of a record that stands for a deleted key, in buckets whose records merge by version. */
+export const DELETED_EXPIRY_MS = 1;
+
+/** What a slot's statistics, and a merge, need to know of a stored record. */
 export interface RecordSummary {
   /** What the record adds to its slot's digest. */
   readonly digest: number;
   /** Bytes of key and value. */
   readonly dataBytes: number;
+  readonly version: number;
+  readonly expiresAtMs: number;
+  /** CRC-32 of key and value. */
+  readonly checksum: number;
+}
+
+/** What became of a merge; `equal` and `older` change nothing. */
+export type EngineMergeResult = 'applied' | 'equal' | 'older';
+
+/** What a range of tokens holds: the sum of its records' digests modulo 2^32, and their number. */
+export interface RangeDigest {
+  readonly digest: number;
+  readonly count: number;
 }
 
 /** Return false to stop the scan; the token at which it stopped is not consumed. */
 export type ScanVisitor = (token: number, key: Buffer, record: EngineRecord) => boolean;
+
+/** The same for a scan without values; `digest` is what the record adds to its slot's digest. */
+export type VersionVisitor = (
+  token: number,
+  key: Buffer,
+  version: number,
+  expiresAtMs: number,
+  digest: number,
+) => boolean;
 
 export interface Engine {
   readonly kind: EngineKind;
   get(token: number, key: Buffer): EngineRecord | undefined;
   /** Inserts or replaces. */
   put(token: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): void;
+  /**
+   * Puts the record when it is newer than what is stored, so that engines which have seen the same records are equal, in
+   * whatever order and however often they saw them. Of two records of equal version one with `DELETED_EXPIRY_MS` wins
+   * over one without; then the greater checksum wins (of key and value), then the later expiry. All versions are
+   * above 0. After the call `previousVersion` and `previousExpiresAtMs` tell what was stored before it.
+   */
+  merge(token: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): EngineMergeResult;
+  /** Of the last merge: the version that was stored before it, 0 when none. */
+  readonly previousVersion: number;
+  /** Of the last merge: the expiry that was stored before it, 0 when none. */
+  readonly previousExpiresAtMs: number;
+  /** The stored version of a key, without a look at its value; 0 when there is none. */
+  versionOf(token: number, key: Buffer): number;
   /** False when there was nothing. */
   remove(token: number, key: Buffer): boolean;
   /**
@@ -43,6 +81,10 @@ export interface Engine {
    * in the order of their bytes. The visitor must not write to the engine.
    */
   scan(fromToken: number, toToken: number, visitor: ScanVisitor): void;
+  /** The same without values. */
+  scanVersions(fromToken: number, toToken: number, visitor: VersionVisitor): void;
+  /** Digest and number of what lies from `fromToken` (inclusive) to `toToken` (exclusive), by a walk without values. */
+  digestOfRange(fromToken: number, toToken: number): RangeDigest;
   /** Keys stored (expired and not yet removed ones count). */
   keyCount(): number;
   keyCountInSlot(slot: number): number;
@@ -54,6 +96,68 @@ export interface Engine {
   memoryBytes(): number;
   /** Bytes of keys and values stored. */
   dataBytes(): number;
+  /** Who was used when and how often; in engines that hold all records in memory. */
+  readonly access?: AccessTracker;
+}
+
+/** Which keys an evicting bucket gives up: the longest unused, or the least often used. */
+export type AccessPolicy = 'lru' | 'lfu';
+
+/** A record in its place in the order of access. Return false to stop. The visitor must not write to the engine. */
+export type AccessVisitor = (key: Buffer, version: number, expiresAtMs: number, idleMs: number) => boolean;
+
+/**
+ * The order in which a memory engine's records were last used, and how often they were (paper 004, "Auto Clean-Up"). It is
+ * kept from the call of `track` on; before that it costs nothing. It is this process's own: a record that was loaded from
+ * disk counts as used when the first reading of the clock was given.
+ */
+export interface AccessTracker {
+  readonly tracking: boolean;
+  /**
+   * Begins to keep the order; what is stored counts as used now. Takes time in proportion to the number of keys. Harmless
+   * when the order is kept already.
+   */
+  track(): void;
+  /** The reading of a monotonic clock that uses from here on are stamped with. Set it once per batch; it never goes back. */
+  timeMs: number;
+  /** Gives these slots an order of their own, by this number. Slots that were never named are in order 0. */
+  separate(order: number, slots: Iterable<number>): void;
+  /** Keys in an order, and in all orders. */
+  countOf(order: number): number;
+  readonly count: number;
+  /** A read has used this key (a write counts by itself); false when there is none. */
+  touch(token: number, key: Buffer): boolean;
+  /** How long the key has not been used; undefined when there is none. */
+  idleMsOf(token: number, key: Buffer): number | undefined;
+  /** Logarithmic count of uses, 0 to 255, which decays with time; undefined when there is none. */
+  frequencyOf(token: number, key: Buffer): number | undefined;
+  /** The same for the record that the engine's last `get` has found, without looking it up again; before any write. */
+  touchFound(): void;
+  idleMsOfFound(): number;
+  /** Keys that have not been used for so long, the longest first. */
+  findIdle(order: number, maxIdleMs: number, maxKeys: number, visitor: AccessVisitor): void;
+  /**
+   * Keys to give up, the coldest first, each once: a call goes on where the last one for this order stopped, and begins
+   * anew with `restart` or after the hottest.
+   */
+  coldest(
+    order: number,
+    policy: AccessPolicy,
+    maxKeys: number,
+    restart: boolean,
+    visitor: AccessVisitor,
+  ): void;
+  /** Memory taken for records, index and statistics: what `maxMemory` bounds. No ledger. */
+  memoryBytes(): number;
+  /** Of it, what stands ready for new records. */
+  freeBytes(): number;
+  /** About what a record with so many bytes of key and value takes. */
+  recordBytes(dataBytes: number): number;
+  /**
+   * Moves up to so many records together, so that memory that stood ready is given back; returns how many were moved. 0: no
+   * more can be given back. Every record's token must be its key's.
+   */
+  compact(maxRecords: number): number;
 }
 
 /** One write of a write-back batch to a disk engine; `value` undefined removes the key. */
@@ -94,7 +198,10 @@ export interface DiskStore {
 export interface DiskBatch {
   /** Removed before the tables' writes: whole slots, or everything. */
   readonly cleared?: ReadonlyMap<string, readonly TokenRange[]>;
-  /** The writes of each table; read in slices while the commit is under way, so they must not change until it ends. */
+  /**
+   * The writes of each table; read once, in slices, while the commit is under way. What they give must be right to be
+   * written together with the notes, whenever they are read.
+   */
   readonly tables: ReadonlyMap<string, Iterable<DiskWrite>>;
   /** `undefined` removes the note. */
   readonly notes: ReadonlyMap<string, Buffer | undefined>;
@@ -106,4 +213,10 @@ export interface DiskTable {
   /** The summary of a record without reading its value; checks the record's head only. */
   summary(token: number, key: Buffer): RecordSummary | undefined;
   scan(fromToken: number, toToken: number, visitor: ScanVisitor): void;
+  /** The same without values; checks the records' heads only. */
+  scanSummaries(
+    fromToken: number,
+    toToken: number,
+    visitor: (token: number, key: Buffer, summary: RecordSummary) => boolean,
+  ): void;
 }
