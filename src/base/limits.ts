@@ -76,6 +76,8 @@ export const LIMITS = {
   maxPeerMessageBytes: 4 * MIB,
   /** Unsent bytes on a peer link at which `send` asks the sender to wait. */
   peerHighWaterBytes: 1 * MIB,
+  /** Copies of a key. */
+  maxReplicas: 16,
   /** Buckets in one cluster. */
   maxBuckets: 1024,
   /** Longest bucket name. */

@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { type ErrorCode, QuoinError } from '../../base/errors.js';
-import type { Completion, NodeServer, ReadConsistency } from '../../server/types.js';
+import type { Completion, NodeServer, QuorumChoice, ReadConsistency } from '../../server/types.js';
 import { commandByName } from '../../store/registry.js';
 import { ErrorReply, type Reply } from '../../store/reply.js';
 import type { BucketDescription, SessionStamp } from '../../store/types.js';
@@ -22,6 +22,7 @@ export interface Door {
 export interface SubmitOptions {
   readonly consistency?: ReadConsistency;
   readonly session?: SessionStamp | undefined;
+  readonly quorum?: QuorumChoice | undefined;
 }
 
 class PromisedReply implements Completion {
@@ -63,6 +64,7 @@ export function submit(
     consistency: options.consistency ?? 'linearizable',
     ordered: false,
     session: options.session,
+    quorum: options.quorum,
   });
   return completion.promise;
 }
@@ -113,6 +115,29 @@ export function consistencyOf(query: Query): ReadConsistency {
   if (text === undefined || text === 'linearizable') return 'linearizable';
   if (text === 'follower' || text === 'stale') return text;
   throw new QuoinError('WRONG_ARGUMENTS', 'consistency must be linearizable, follower or stale');
+}
+
+/** `?r=` and `?w=`: replicas that must answer or have it, in a bucket that lets a request say so. */
+export function quorumOf(query: Query, bucket: BucketDescription): QuorumChoice | undefined {
+  const r = replicasOf(query, 'r', bucket);
+  const w = replicasOf(query, 'w', bucket);
+  return r === undefined && w === undefined ? undefined : { r, w };
+}
+
+function replicasOf(query: Query, name: 'r' | 'w', bucket: BucketDescription): number | undefined {
+  const text = query.text(name);
+  if (text === undefined) return undefined;
+  if (bucket.quorum === undefined) {
+    throw new QuoinError(
+      'WRONG_ARGUMENTS',
+      `${name} belongs to buckets of quorum replication; '${bucket.name}' is one of ${bucket.replication}`,
+    );
+  }
+  const { n } = bucket.quorum;
+  const replicas = /^[0-9]{1,3}$/.test(text) ? Number(text) : 0;
+  if (replicas < 1 || replicas > n)
+    throw new QuoinError('WRONG_ARGUMENTS', `${name} must be a whole number from 1 to ${n}`);
+  return replicas;
 }
 
 export function unexpectedReply(command: string): QuoinError {

@@ -13,7 +13,7 @@
  */
 import type { Socket } from 'node:net';
 import { LIMITS } from '../../base/limits.js';
-import type { ReadConsistency } from '../../server/types.js';
+import type { QuorumChoice, ReadConsistency } from '../../server/types.js';
 import type { CommandDefinition } from '../../store/command.js';
 import { ErrorReply, QUEUED, type Reply } from '../../store/reply.js';
 import type { BucketDescription } from '../../store/types.js';
@@ -64,6 +64,8 @@ export class ClientConnection {
   protocol: ProtocolVersion = 2;
   bucket: BucketDescription;
   readConsistency: ReadConsistency = 'linearizable';
+  /** What this connection asks of eventual buckets (CLIENT QUORUM); undefined: what each bucket says. */
+  quorum: QuorumChoice | undefined = undefined;
   replyMode: ReplyMode = 'on';
   noEvict = false;
   noTouch = false;
@@ -438,6 +440,7 @@ export class ClientConnection {
         consistency: 'linearizable',
         ordered: this.pendingWrites > 0,
         session: undefined,
+        quorum: this.quorum,
       });
     });
   }
@@ -450,6 +453,7 @@ export class ClientConnection {
     this.protocol = 2;
     this.bucket = this.server.defaultBucket() ?? this.bucket;
     this.readConsistency = 'linearizable';
+    this.quorum = undefined;
     this.replyMode = 'on';
     this.noEvict = false;
     this.noTouch = false;

@@ -8,7 +8,7 @@
  * Invariant: `complete` is called exactly once; a second call is a defect of the node and stops it.
  */
 import { invariant } from '../../base/errors.js';
-import type { Completion, ReadConsistency, Request } from '../../server/types.js';
+import type { Completion, QuorumChoice, ReadConsistency, Request } from '../../server/types.js';
 import type { CommandDefinition } from '../../store/command.js';
 import type { Reply } from '../../store/reply.js';
 import type { BucketDescription, SessionStamp } from '../../store/types.js';
@@ -74,6 +74,7 @@ export class PendingRequest extends ReplySlot implements Request {
   readonly consistency: ReadConsistency;
   readonly ordered: boolean;
   readonly session: SessionStamp | undefined = undefined;
+  readonly quorum: QuorumChoice | undefined;
   readonly #transform: ReplyTransform | undefined;
 
   constructor(
@@ -91,6 +92,7 @@ export class PendingRequest extends ReplySlot implements Request {
     this.completion = this;
     this.consistency = connection.readConsistency;
     this.ordered = connection.pendingWrites > 0;
+    this.quorum = connection.quorum;
     this.#transform = transform;
   }
 

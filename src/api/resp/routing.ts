@@ -3,6 +3,7 @@
  * (`CONFIG SET cluster-redirects yes`), keys that another node leads. Without redirects any node answers for any key.
  */
 import { slotOf } from '../../base/slots.js';
+import type { NodeServer } from '../../server/types.js';
 import { ErrorReply } from '../../store/reply.js';
 import type { CommandEntry } from './command-table.js';
 import type { ClientConnection } from './connection.js';
@@ -64,6 +65,21 @@ function redirectFor(
   return slot < 0 ? undefined : redirectForSlot(client, slot, !entry.isWrite);
 }
 
+/** In an eventual bucket every replica is as good as another. */
+function redirectToReplica(
+  node: NodeServer,
+  slot: number,
+  group: number,
+  replicas: number,
+): ErrorReply | undefined {
+  const map = node.map();
+  const members = map?.groups.find((one) => one.id === group)?.members.slice(0, replicas) ?? [];
+  if (members.includes(node.id)) return undefined;
+  const nearest = members.find((member) => node.peerConnected(member));
+  const address = map?.nodes.find((one) => one.id === nearest)?.resp;
+  return address === undefined ? SLOT_NOT_SERVED : new ErrorReply('NOT_LEADER', `MOVED ${slot} ${address}`);
+}
+
 /** MOVED or CLUSTERDOWN when this node is not the one to ask for a slot. */
 export function redirectForSlot(
   client: ClientConnection,
@@ -72,6 +88,8 @@ export function redirectForSlot(
 ): ErrorReply | undefined {
   const { node } = client.server;
   const { group, leader } = node.locate(slot);
+  const { quorum } = client.bucket;
+  if (quorum !== undefined) return redirectToReplica(node, slot, group, quorum.n);
   if (leader === undefined) return SLOT_NOT_SERVED;
   if (leader === node.id) return undefined;
   const map = node.map();

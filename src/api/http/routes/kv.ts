@@ -11,6 +11,7 @@ import {
   checkValue,
   consistencyOf,
   type Door,
+  quorumOf,
   submit,
   unexpectedReply,
 } from '../door.js';
@@ -53,13 +54,6 @@ export function ttlArgument(text: string | undefined): Buffer {
   return Buffer.from(String(ttlMs));
 }
 
-/** Options of quorum buckets, which no bucket of this version is. */
-function refuseQuorumOptions(query: Query): void {
-  for (const name of ['n', 'r', 'w'])
-    if (query.text(name) !== undefined)
-      throw new QuoinError('NOT_SUPPORTED', `${name} belongs to buckets with quorum replication`);
-}
-
 export function keyRoutes(server: FastifyInstance, door: Door): void {
   const path = '/v1/kv/:bucket/:key';
 
@@ -68,14 +62,15 @@ export function keyRoutes(server: FastifyInstance, door: Door): void {
     { config: { maxBodyBytes: door.maxValueBytes, tooLarge: 'VALUE_TOO_LARGE' } },
     async (request, reply) => {
       const query = new Query(request.raw.url ?? '', ['ttl', 'w']);
-      refuseQuorumOptions(query);
       const bucket = bucketNamed(door, request.params.bucket);
+      const quorum = quorumOf(query, bucket);
       const key = checkKey(door, keyOfParameter(request.params.key));
       const value = checkValue(door, request.body ?? NO_BODY);
       const condition = Buffer.from(writeCondition(request.headers));
       const ttl = ttlArgument(query.text('ttl'));
       const session = sessionStamp(request.headers);
-      const version = await submit(door, 'quoin.put', bucket, [key, value, ttl, condition], { session });
+      const args = [key, value, ttl, condition];
+      const version = await submit(door, 'quoin.put', bucket, args, { session, quorum });
       if (!isVersion(version)) throw unexpectedReply('quoin.put');
       return reply.code(204).header('etag', entityTag(version)).send();
     },
@@ -83,11 +78,11 @@ export function keyRoutes(server: FastifyInstance, door: Door): void {
 
   server.get<{ Params: KeyParameters }>(path, async (request, reply) => {
     const query = new Query(request.raw.url ?? '', ['consistency', 'r']);
-    refuseQuorumOptions(query);
     const consistency = consistencyOf(query);
     const bucket = bucketNamed(door, request.params.bucket);
+    const quorum = quorumOf(query, bucket);
     const key = checkKey(door, keyOfParameter(request.params.key));
-    const stored = storedValue(await submit(door, 'quoin.get', bucket, [key], { consistency }));
+    const stored = storedValue(await submit(door, 'quoin.get', bucket, [key], { consistency, quorum }));
     if (stored === undefined) throw new QuoinError('NOT_FOUND', `no such key in bucket '${bucket.name}'`);
     if (wantsAnother(request.headers, stored.version))
       throw new QuoinError('CONDITION_FAILED', `the key is at version ${entityTag(stored.version)}`);
@@ -103,12 +98,12 @@ export function keyRoutes(server: FastifyInstance, door: Door): void {
 
   server.delete<{ Params: KeyParameters }>(path, async (request, reply) => {
     const query = new Query(request.raw.url ?? '', ['w']);
-    refuseQuorumOptions(query);
     const bucket = bucketNamed(door, request.params.bucket);
+    const quorum = quorumOf(query, bucket);
     const key = checkKey(door, keyOfParameter(request.params.key));
     const condition = Buffer.from(writeCondition(request.headers));
     const session = sessionStamp(request.headers);
-    const removed = await submit(door, 'quoin.delete', bucket, [key, condition], { session });
+    const removed = await submit(door, 'quoin.delete', bucket, [key, condition], { session, quorum });
     if (removed === 0) throw new QuoinError('NOT_FOUND', `no such key in bucket '${bucket.name}'`);
     return reply.code(204).send();
   });

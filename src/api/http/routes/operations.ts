@@ -7,6 +7,9 @@
  *    {"op": "delete", "key": {"base64": "AP8="}, "ifVersion": "4096"}]
  *
  * Keys and values are text, or `{"base64": "..."}` for any bytes.
+ *
+ * An eventual bucket has no such command: there the list is carried out operation by operation, at the same time, its keys
+ * may lie anywhere, and conditions are refused.
  */
 import type { FastifyInstance } from 'fastify';
 import { QuoinError } from '../../../base/errors.js';
@@ -128,6 +131,28 @@ function resultOf(operation: Operation, reply: Reply | undefined): Readonly<Reco
   }
 }
 
+async function oneByOne(
+  door: Door,
+  bucket: BucketDescription,
+  operations: readonly Operation[],
+): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  if (operations.some(({ version }) => version !== undefined)) {
+    throw new QuoinError(
+      'READ_MODIFY_WRITE',
+      `a condition needs a bucket of raft replication; '${bucket.name}' is eventually consistent`,
+    );
+  }
+  // All are begun before any is waited for: one that fails leaves none unheard.
+  const outcomes = await Promise.allSettled(
+    operations.map(({ command }) => submit(door, command.definition.name, bucket, command.args)),
+  );
+  return operations.map((operation, index) => {
+    const outcome = outcomes[index]!;
+    if (outcome.status === 'rejected') throw outcome.reason;
+    return resultOf(operation, outcome.value);
+  });
+}
+
 export function operationRoutes(server: FastifyInstance, door: Door): void {
   server.post<{ Params: { readonly bucket: string }; Body: Buffer | undefined }>(
     '/v1/kv/:bucket',
@@ -145,6 +170,7 @@ export function operationRoutes(server: FastifyInstance, door: Door): void {
       const operations = items.map((item, index) => parseOperation(door, bucket, item, index));
       const first = operations[0];
       if (first === undefined) return { results: [] };
+      if (bucket.quorum !== undefined) return { results: await oneByOne(door, bucket, operations) };
       const slot = slotOf(first.key);
       const stray = operations.findIndex((operation) => slotOf(operation.key) !== slot);
       if (stray > 0)

@@ -1,4 +1,5 @@
 /** CLIENT and its subcommands: what a connection is called, who is connected, and what they may be told to do. */
+import { LIMITS } from '../../../base/limits.js';
 import { OK, type Reply, VerbatimReply } from '../../../store/reply.js';
 import { describeClient, isValidName, NAME_REFUSED } from '../client-list.js';
 import type { ClientConnection } from '../connection.js';
@@ -82,6 +83,34 @@ function reply(client: ClientConnection, args: readonly Buffer[]): Reply {
   return OK;
 }
 
+/** Without arguments: what holds now, as the words that would set it. */
+function quorum(client: ClientConnection, args: readonly Buffer[]): Reply {
+  if (args.length === 0) {
+    const { r, w } = client.quorum ?? {};
+    const words: Reply[] = [];
+    if (r !== undefined) words.push(bulk('r'), r);
+    if (w !== undefined) words.push(bulk('w'), w);
+    return words;
+  }
+  if (args.length === 1 && lower(args[0]) === 'default') {
+    client.quorum = undefined;
+    return OK;
+  }
+  if (args.length % 2 !== 0) return SYNTAX_ERROR;
+  let { r, w } = client.quorum ?? {};
+  for (let i = 0; i < args.length; i += 2) {
+    const replicas = integer(args[i + 1]);
+    if (replicas === undefined || replicas < 1 || replicas > LIMITS.maxReplicas)
+      return invalidArgument(`the number of replicas must lie between 1 and ${LIMITS.maxReplicas}`);
+    const word = lower(args[i]);
+    if (word === 'r') r = replicas;
+    else if (word === 'w') w = replicas;
+    else return SYNTAX_ERROR;
+  }
+  client.quorum = { r, w };
+  return OK;
+}
+
 function refused(name: string, message: string): RunnableSubcommand {
   return { name, arity: -2, summary: 'Not supported.', run: () => notSupported(message) };
 }
@@ -151,6 +180,14 @@ export const client = container({
       usage: '(ON|OFF|SKIP)',
       summary: 'Whether commands are answered.',
       run: reply,
+    },
+    {
+      name: 'quorum',
+      arity: -2,
+      usage: '[DEFAULT | [R <replicas>] [W <replicas>]]',
+      summary:
+        'How many replicas must answer reads and have writes, in the eventual buckets of this connection.',
+      run: quorum,
     },
     {
       name: 'pause',

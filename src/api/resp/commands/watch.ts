@@ -12,6 +12,12 @@ async function remember(client: ClientConnection, keys: readonly Buffer[]): Prom
   const version = commandByName('quoin.version');
   if (version === undefined) return notSupported('this node keeps no versions');
   const { bucket } = client;
+  if (bucket.quorum !== undefined) {
+    return ErrorReply.of(
+      'READ_MODIFY_WRITE',
+      `WATCH needs a bucket of raft replication; '${bucket.name}' is eventually consistent`,
+    );
+  }
   // A key watched twice keeps its first version: what changed in between must be noticed.
   const fresh = keys.filter((key) => !client.watched.has(bucket.id, key));
   const replies = await Promise.all(fresh.map((key) => client.request(version, [key])));

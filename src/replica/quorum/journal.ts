@@ -1,0 +1,114 @@
+/**
+ * The journal of a node's eventual buckets: one group of the write-ahead log for all of them. Each entry is a batch of
+ * mutations exactly as it travelled, or a change of the hints kept for others; its first byte says which.
+ *
+ * After a restart the entries behind the last checkpoint are merged again. Merging is idempotent, so it does no harm
+ * that the checkpoint holds some of them already: that is why it may be taken while writes go on.
+ *
+ * Invariant: an entry is appended after it was merged, so whatever a checkpoint's note counts is in the checkpoint.
+ */
+import { DecodeError } from '../../base/bytes.js';
+import { invariant, QuoinError } from '../../base/errors.js';
+import { LIMITS } from '../../base/limits.js';
+import type { GroupLog, WriteAheadLog } from '../../log/types.js';
+import type { Checkpointed } from '../checkpointer.js';
+import { decodeGroupNote, type GroupNote, groupNoteName } from '../group-note.js';
+
+/** Group of the log. Groups of the cluster map are numbered from 0, and are as many as its nodes. */
+export const JOURNAL_GROUP = 0xffff;
+
+/** Entries of one group of the log carry a term; these know no leader. */
+const TERM = 1;
+
+/** First byte of an entry. */
+export const JOURNAL_MUTATIONS = 1;
+export const JOURNAL_HINTS = 2;
+
+export interface JournalOptions {
+  readonly log: WriteAheadLog;
+  /** What the last checkpoint noted, by name. */
+  readonly note: (name: string) => Buffer | undefined;
+  /** State that is not records, for the note of a checkpoint. */
+  readonly encodeHead: () => Buffer;
+  readonly restoreHead: (head: Buffer) => void;
+}
+
+export class Journal implements Checkpointed {
+  readonly group = JOURNAL_GROUP;
+  readonly #log: WriteAheadLog;
+  readonly #groupLog: GroupLog;
+  readonly #encodeHead: () => Buffer;
+  #recoveredIndex = 0;
+  #lastIndex: number;
+
+  constructor({ log, note, encodeHead, restoreHead }: JournalOptions) {
+    this.#log = log;
+    this.#encodeHead = encodeHead;
+    this.#groupLog = log.group(JOURNAL_GROUP);
+    const stored = note(groupNoteName(JOURNAL_GROUP));
+    if (stored !== undefined) {
+      const { appliedIndex, head } = decodeGroupNote(JOURNAL_GROUP, stored);
+      this.#recoveredIndex = appliedIndex;
+      restoreHead(head);
+    }
+    const { compactedIndex, lastIndex } = this.#groupLog.recovered;
+    if (this.#recoveredIndex < compactedIndex) {
+      throw new QuoinError(
+        'CHECKPOINT_DAMAGED',
+        `the records of eventual buckets are as of entry ${this.#recoveredIndex} of their journal, which begins at ${compactedIndex + 1}`,
+      );
+    }
+    this.#lastIndex = lastIndex;
+    if (this.#recoveredIndex > lastIndex) {
+      // The checkpoint was made durable, the last entries it reflects were not: go on behind them.
+      log.resetTo(JOURNAL_GROUP, this.#recoveredIndex, TERM);
+      this.#lastIndex = this.#recoveredIndex;
+    }
+  }
+
+  /** Hands every entry that the checkpoint may lack to `merge`, oldest first. Called once, before anything is appended. */
+  replay(merge: (kind: number, bytes: Buffer) => void): void {
+    let next = this.#recoveredIndex + 1;
+    while (next <= this.#lastIndex) {
+      const entries = this.#groupLog.entries(next, this.#lastIndex + 1, LIMITS.maxCommittedBytesPerTurn);
+      for (const { payload } of entries) {
+        try {
+          merge(payload[0] ?? 0, payload);
+        } catch (error) {
+          if (!(error instanceof DecodeError)) throw error;
+          throw new QuoinError('LOG_DAMAGED', `entry ${next} of the journal cannot be read`, {
+            cause: error,
+          });
+        }
+        next++;
+      }
+    }
+  }
+
+  /** Index of the entry appended last. */
+  get lastIndex(): number {
+    return this.#lastIndex;
+  }
+
+  append(bytes: Buffer): void {
+    invariant(
+      bytes[0] === JOURNAL_MUTATIONS || bytes[0] === JOURNAL_HINTS,
+      'an entry of the journal says what it is',
+    );
+    this.#lastIndex++;
+    this.#log.append(JOURNAL_GROUP, [{ index: this.#lastIndex, term: TERM, payload: bytes }]);
+  }
+
+  note(): GroupNote {
+    return {
+      appliedIndex: this.#lastIndex,
+      appliedTerm: TERM,
+      stateMissing: false,
+      head: this.#encodeHead(),
+    };
+  }
+
+  checkpointed(note: GroupNote): number {
+    return note.appliedIndex;
+  }
+}
