@@ -305,8 +305,8 @@ describe('a request', () => {
       400,
       'WRONG_ARGUMENTS',
     );
-    await expectProblem(await call('GET', `${KEY}?r=1`), 501, 'NOT_SUPPORTED');
-    await expectProblem(await call('PUT', `${KEY}?w=2`, { body: 'v' }), 501, 'NOT_SUPPORTED');
+    await expectProblem(await call('GET', `${KEY}?r=1`), 400, 'WRONG_ARGUMENTS');
+    await expectProblem(await call('PUT', `${KEY}?w=2`, { body: 'v' }), 400, 'WRONG_ARGUMENTS');
   });
 
   test('for what is not there says so', async () => {
