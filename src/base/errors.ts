@@ -125,6 +125,14 @@ export const ERRORS = {
     retriable: true,
     remedy: 'Fewer replicas can be reached than the request asked for; retry, or ask for fewer.',
   },
+  NOT_COORDINATOR: {
+    resp: 'TRYAGAIN',
+    http: 503,
+    definite: true,
+    retriable: true,
+    remedy:
+      'Send the request to a coordinator; the message names one, and `GET /v1/coordinator` hands them out.',
+  },
   CLOCK_DRIFT: {
     resp: 'TRYAGAIN',
     http: 503,

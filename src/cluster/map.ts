@@ -3,7 +3,7 @@
  * group 0 decides it; every peer frame carries the sender's epoch, and whoever is behind asks for the newer map.
  */
 import type { NodeId } from '../protocol/raft/types.js';
-import type { BucketDescription } from '../store/types.js';
+import type { BucketDescription, EvictionPolicy } from '../store/types.js';
 
 export type NodeRole = 'storage' | 'coordinator' | 'log';
 
@@ -47,3 +47,17 @@ export interface ClusterMap {
 
 /** What a bucket shall be; the map gives it its id. */
 export type BucketSpecification = Omit<BucketDescription, 'id'>;
+
+/** What of a bucket can be changed while data is in it; what is absent stays. */
+export interface BucketChanges {
+  readonly ttlMs?: number;
+  readonly maxIdleMs?: number;
+  readonly maxMemoryBytes?: number;
+  readonly eviction?: EvictionPolicy;
+  /** From here on: of buckets with quorum replication alone. */
+  readonly r?: number;
+  readonly w?: number;
+  readonly readRepair?: boolean;
+  readonly hintedHandoff?: boolean;
+  readonly antiEntropy?: boolean;
+}

@@ -162,7 +162,7 @@ function advertisedHost(document: ConfigurationDocument): string {
 }
 
 function fromDocument(document: ConfigurationDocument): NodeConfiguration {
-  const { node, cluster, storage, limits } = document;
+  const { node, cluster, storage, quorum, limits } = document;
   const buckets = document.buckets.map(bucketFrom);
   // The bucket `default` exists from the start, whatever else the file asks for.
   if (!buckets.some((bucket) => bucket.name === 'default'))
@@ -192,6 +192,17 @@ function fromDocument(document: ConfigurationDocument): NodeConfiguration {
       checkpointIntervalMs: storage.checkpointInterval,
       syncStrategy: storage.syncStrategy,
     },
+    quorum: {
+      timeoutMs: quorum.timeout,
+      maxClockDriftMs: quorum.maxClockDrift,
+      readRepairChance: quorum.readRepairChance,
+      tombstoneGraceMs: quorum.tombstoneGrace,
+      maxHintAgeMs: quorum.maxHintAge,
+      maxHintBytes: quorum.maxHintBytes,
+      hintBytesPerSecond: quorum.hintRate,
+      repairIntervalMs: quorum.repairInterval,
+      repairBytesPerSecond: quorum.repairRate,
+    },
     buckets,
     limits,
     log: document.log,
@@ -217,6 +228,13 @@ function brokenRelations(document: ConfigurationDocument, configuration: NodeCon
     complaints.push({
       path: ['cluster', 'heartbeatInterval'],
       message: `must be at most a third of cluster.electionTimeout (${formatDuration(cluster.electionTimeoutMs)})`,
+    });
+
+  const { tombstoneGraceMs, maxHintAgeMs } = configuration.quorum;
+  if (maxHintAgeMs > tombstoneGraceMs)
+    complaints.push({
+      path: ['quorum', 'maxHintAge'],
+      message: `must be at most quorum.tombstoneGrace (${formatDuration(tombstoneGraceMs)}): a later hint could bring a deleted key back`,
     });
 
   const duplicateJoin = cluster.join.findIndex((item, index) => cluster.join.indexOf(item) !== index);

@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import { LIMITS } from '../../base/limits.js';
 import { isHost, parseAddress } from './address.js';
+import { DEFAULT_QUORUM } from './types.js';
 import { formatDuration, formatSize, parseDurationMs, parseSizeBytes } from './units.js';
 
 function duration(range: { readonly minMs: number; readonly maxMs: number }) {
@@ -194,6 +195,23 @@ export const configurationSchema = z.strictObject({
       checkpointInterval: duration({ minMs: 100, maxMs: ONE_DAY_MS }).default(10_000),
       scrubInterval: duration({ minMs: 0, maxMs: 365 * ONE_DAY_MS }).default(0),
       syncStrategy: oneOf('auto', 'blocking', 'background').default('auto'),
+    })
+    .prefault({}),
+  quorum: z
+    .strictObject({
+      timeout: duration({ minMs: 10, maxMs: 60_000 }).default(DEFAULT_QUORUM.timeoutMs),
+      maxClockDrift: duration({ minMs: 10, maxMs: ONE_DAY_MS }).default(DEFAULT_QUORUM.maxClockDriftMs),
+      readRepairChance: z
+        .number({ error: () => 'must be a number from 0 to 1' })
+        .min(0, { error: 'must be a number from 0 to 1' })
+        .max(1, { error: 'must be a number from 0 to 1' })
+        .default(DEFAULT_QUORUM.readRepairChance),
+      tombstoneGrace: duration({ minMs: 0, maxMs: LONGEST_TTL_MS }).default(DEFAULT_QUORUM.tombstoneGraceMs),
+      maxHintAge: duration({ minMs: 0, maxMs: LONGEST_TTL_MS }).default(DEFAULT_QUORUM.maxHintAgeMs),
+      maxHintBytes: size({ minBytes: 0, maxBytes: 1024 ** 5 }).default(DEFAULT_QUORUM.maxHintBytes),
+      hintRate: size({ minBytes: 1024, maxBytes: 1024 ** 4 }).default(DEFAULT_QUORUM.hintBytesPerSecond),
+      repairInterval: duration({ minMs: 100, maxMs: ONE_DAY_MS }).default(DEFAULT_QUORUM.repairIntervalMs),
+      repairRate: size({ minBytes: 1024, maxBytes: 1024 ** 4 }).default(DEFAULT_QUORUM.repairBytesPerSecond),
     })
     .prefault({}),
   buckets: z

@@ -37,6 +37,28 @@ export interface SlackConfiguration {
   readonly permissions: readonly SlackPermission[];
 }
 
+/** What the eventual buckets of a node have in common. */
+export interface QuorumConfiguration {
+  /** A read or write that has not its quorum by then fails. */
+  readonly timeoutMs: number;
+  /** A version further ahead of this node's clock is refused. */
+  readonly maxClockDriftMs: number;
+  /** Share of reads, 0 to 1, for which the replicas beyond r are looked at too. */
+  readonly readRepairChance: number;
+  /** A deleted key's tombstone is kept at least so long. */
+  readonly tombstoneGraceMs: number;
+  /** Hints older than this are dropped; at most `tombstoneGraceMs`. */
+  readonly maxHintAgeMs: number;
+  /** Hints kept for one node. */
+  readonly maxHintBytes: number;
+  /** Hints handed over, a second and node. */
+  readonly hintBytesPerSecond: number;
+  /** How often two replicas compare what they hold. */
+  readonly repairIntervalMs: number;
+  /** What anti-entropy may move, a second. */
+  readonly repairBytesPerSecond: number;
+}
+
 export interface NodeConfiguration {
   readonly node: {
     readonly id: string;
@@ -67,6 +89,7 @@ export interface NodeConfiguration {
     readonly checkpointIntervalMs: number;
     readonly syncStrategy: ConfiguredSyncStrategy;
   };
+  readonly quorum: QuorumConfiguration;
   /** Created when the cluster forms. */
   readonly buckets: readonly BucketSpecification[];
   readonly limits: {
@@ -78,6 +101,19 @@ export interface NodeConfiguration {
   /** Undefined: no Slack door. */
   readonly slack?: SlackConfiguration | undefined;
 }
+
+/** The section `quorum` when a configuration says nothing about it. */
+export const DEFAULT_QUORUM: QuorumConfiguration = {
+  timeoutMs: 2000,
+  maxClockDriftMs: 2000,
+  readRepairChance: 0.1,
+  tombstoneGraceMs: 3_600_000,
+  maxHintAgeMs: 1_800_000,
+  maxHintBytes: 256 * 1024 ** 2,
+  hintBytesPerSecond: 16 * 1024 ** 2,
+  repairIntervalMs: 10_000,
+  repairBytesPerSecond: 16 * 1024 ** 2,
+};
 
 /**
  * A single node on loopback that keeps its data in `.quoin/n1`. Callers replace what they need; the objects are new
@@ -99,6 +135,7 @@ export function defaultConfiguration(changes: Partial<NodeConfiguration> = {}): 
       heartbeatIntervalMs: 100,
     },
     storage: { sync: 'always', checkpointIntervalMs: 10_000, syncStrategy: 'auto' },
+    quorum: DEFAULT_QUORUM,
     buckets: [{ name: 'default', replication: 'raft', engine: 'lmdb', ttlMs: 0 }],
     limits: {
       maxKeyBytes: LIMITS.maxKeyBytes,
