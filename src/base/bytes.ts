@@ -189,6 +189,11 @@ export class ByteReader {
     return this.#buffer.subarray(at, at + size);
   }
 
+  /** Goes past the next `size` bytes. */
+  skip(size: number): void {
+    this.#advance(size);
+  }
+
   /** A varint length, then a view of so many bytes. */
   bytes(): Buffer {
     return this.raw(this.varint());
