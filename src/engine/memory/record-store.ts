@@ -5,7 +5,8 @@
  * A record is named by a reference, an unsigned 32-bit number: below 2^31 the slab's number (14 bits) and the cell's
  * place in it (17 bits, in units of 8 bytes); from 2^31 on the number of a large record. 0 names nothing.
  *
- * Layout of a record: six 32-bit words, then the key, then the value.
+ * Layout of a record: six 32-bit words, then those that the owner asked for (see `access-order.ts`), then the key, then
+ * the value.
  *
  *     word 0   version, low 32 bits
  *     word 1   version, high 21 bits | bit 52 of the expiry | bit 16 of the key's length | low 9 bits of the token
@@ -18,13 +19,17 @@
  * - a slab holds cells of one size class only; a slab whose last cell is freed is given back;
  * - a large record is never changed in place, so what was handed out of it stays as it was.
  *
- * Departure from memcached: slabs of a class start small and double up to 1 MiB, so that a small bucket stays small.
+ * Departures from memcached: slabs of a class start small and grow up to 1 MiB, so that a small bucket stays small. A store
+ * under a bound of memory grows in finer steps, and `compact` moves the records of a sparse slab to others of its class,
+ * so that memory goes from one size of records to another.
  */
 import { invariant, QuoinError } from '../../base/errors.js';
 import { LIMITS } from '../../base/limits.js';
 
 const RECORD_HEADER_BYTES = 24;
 const HEADER_WORDS = RECORD_HEADER_BYTES / 4;
+/** Where the owner's words are: behind the store's own. */
+export const OWN_WORDS_AT = HEADER_WORDS;
 const UNIT_BYTES = 8;
 /** A slab's share of the reference space. */
 const SLAB_BYTES = 1 << 20;
@@ -32,6 +37,8 @@ const UNIT_BITS = 17;
 const UNIT_MASK = (1 << UNIT_BITS) - 1;
 const MAX_SLABS = 1 << 14;
 const FIRST_SLAB_BYTES = 4096;
+/** In a store under a bound a new slab is this share of its class at most, so that little stands unused. */
+const FINE_SLAB_SHARE = 1 / 16;
 const LARGE = 2 ** 31;
 /** Records above this size rest in buffers of their own. */
 const MAX_SMALL_RECORD_BYTES = 8192;
@@ -81,15 +88,27 @@ interface Slab {
   live: number;
   /** First freed cell, as units + 1; 0 = none. A freed cell's first word is the next one. */
   freeHead: number;
-  /** Place in its class's list of slabs with room; -1 when it is not in there. */
+  /** Place in its class's list of slabs with room; -1 when it is not in there, -2 while `compact` empties it. */
   roomIndex: number;
 }
+
+const NO_ROOM = -1;
+const EMPTYING = -2;
 
 interface SizeClass {
   /** Slabs with a free cell; the last one serves. */
   readonly room: Slab[];
   /** Bytes of all slabs of the class. */
   slabBytes: number;
+  /** Cells of all its slabs, and those that hold a record. */
+  cells: number;
+  live: number;
+}
+
+/** Which slab `compact` empties, and how far it has come. */
+interface Emptying {
+  readonly slab: Slab;
+  nextCell: number;
 }
 
 function newBytes(sizeBytes: number): Buffer {
@@ -103,7 +122,17 @@ function wordsOf(bytes: Buffer): Uint32Array {
 /** Handed out for every empty key and value: there is nothing in it to change. */
 const EMPTY = Buffer.alloc(0);
 
+export interface RecordStoreOptions {
+  /** 32-bit words of the owner in each record, an even number. */
+  readonly ownWords: number;
+  /** Under a bound of memory: slabs grow in fine steps. */
+  readonly fine: boolean;
+}
+
 export class RecordStore {
+  readonly #headerWords: number;
+  readonly #headerBytes: number;
+  readonly #fine: boolean;
   #slabs: (Slab | undefined)[] = [];
   #freeSlabNumbers: number[] = [];
   #classes: (SizeClass | undefined)[] = new Array<SizeClass | undefined>(CLASS_UNITS.length).fill(undefined);
@@ -111,10 +140,32 @@ export class RecordStore {
   #largeWords: (Uint32Array | undefined)[] = [];
   #freeLargeNumbers: number[] = [];
   #memoryBytes = 0;
+  /** Bytes of cells without a record. */
+  #freeBytes = 0;
+  #emptying: Emptying | undefined;
+
+  constructor(options: RecordStoreOptions = { ownWords: 0, fine: false }) {
+    invariant(options.ownWords % 2 === 0, 'records are whole units');
+    this.#headerWords = HEADER_WORDS + options.ownWords;
+    this.#headerBytes = this.#headerWords * 4;
+    this.#fine = options.fine;
+  }
 
   /** Bytes of slabs and large records, live or not. */
   get memoryBytes(): number {
     return this.#memoryBytes;
+  }
+
+  /** Of it, bytes that stand ready for new records. */
+  get freeBytes(): number {
+    return this.#freeBytes;
+  }
+
+  /** Bytes that a record with so many bytes of key and value takes. */
+  recordBytes(dataBytes: number): number {
+    const sizeBytes = this.#headerBytes + dataBytes;
+    if (sizeBytes > MAX_SMALL_RECORD_BYTES) return ((sizeBytes + 7) & ~7) + OBJECT_BYTES;
+    return CLASS_UNITS[CLASS_OF_UNITS[(sizeBytes + 7) >>> 3]!]! * UNIT_BYTES;
   }
 
   /** Stores a new record and returns its reference. Key and value are copied. */
@@ -127,7 +178,7 @@ export class RecordStore {
     checksum: number,
     tombstone: boolean,
   ): number {
-    const sizeBytes = RECORD_HEADER_BYTES + key.length + value.length;
+    const sizeBytes = this.#headerBytes + key.length + value.length;
     let reference: number;
     if (sizeBytes > MAX_SMALL_RECORD_BYTES) {
       reference = this.#allocateLarge(sizeBytes);
@@ -150,7 +201,7 @@ export class RecordStore {
     tombstone: boolean,
   ): number {
     if (reference < LARGE) {
-      const sizeBytes = RECORD_HEADER_BYTES + key.length + value.length;
+      const sizeBytes = this.#headerBytes + key.length + value.length;
       if (sizeBytes <= MAX_SMALL_RECORD_BYTES) {
         const slab = this.#slabs[reference >>> UNIT_BITS]!;
         if (CLASS_OF_UNITS[(sizeBytes + 7) >>> 3] === slab.sizeClass) {
@@ -160,8 +211,18 @@ export class RecordStore {
       }
     }
     const fresh = this.allocate(token, key, value, version, expiresAtMs, checksum, tombstone);
+    this.#copyOwnWords(reference, fresh);
     this.free(reference);
     return fresh;
+  }
+
+  #copyOwnWords(from: number, to: number): void {
+    if (this.#headerWords === HEADER_WORDS) return;
+    const source = this.wordsOf(from);
+    const target = this.wordsOf(to);
+    const sourceWord = wordIndex(from);
+    const targetWord = wordIndex(to);
+    for (let i = HEADER_WORDS; i < this.#headerWords; i++) target[targetWord + i] = source[sourceWord + i]!;
   }
 
   #fill(
@@ -175,7 +236,7 @@ export class RecordStore {
     tombstone: boolean,
   ): void {
     const bytes = this.#bytesOf(reference);
-    const words = this.#wordsOf(reference);
+    const words = this.wordsOf(reference);
     const word = wordIndex(reference);
     const keyLength = key.length;
     const valueLength = value.length;
@@ -190,7 +251,7 @@ export class RecordStore {
     words[word + 3] = (expiryHigh & 0xffff) | ((keyLength & 0xffff) << 16);
     words[word + 4] = (tombstone ? TOMBSTONE_LENGTH : valueLength) | ((expiryHigh >>> 16) << 28);
     words[word + 5] = checksum;
-    const keyAt = (word + HEADER_WORDS) << 2;
+    const keyAt = (word + this.#headerWords) << 2;
     if (keyLength <= COPY_LOOP_BYTES) for (let i = 0; i < keyLength; i++) bytes[keyAt + i] = key[i]!;
     else bytes.set(key, keyAt);
     if (valueLength > 0) bytes.set(value, keyAt + keyLength);
@@ -208,7 +269,7 @@ export class RecordStore {
   #allocateSmall(classIndex: number): number {
     let sizeClass = this.#classes[classIndex];
     if (sizeClass === undefined) {
-      sizeClass = { room: [], slabBytes: 0 };
+      sizeClass = { room: [], slabBytes: 0, cells: 0, live: 0 };
       this.#classes[classIndex] = sizeClass;
     }
     const room = sizeClass.room;
@@ -223,9 +284,11 @@ export class RecordStore {
       slab.touched++;
     }
     slab.live++;
+    sizeClass.live++;
+    this.#freeBytes -= slab.cellUnits * UNIT_BYTES;
     if (slab.freeHead === 0 && slab.touched === slab.cellLimit) {
       room.pop();
-      slab.roomIndex = -1;
+      slab.roomIndex = NO_ROOM;
     }
     return ((slab.number << UNIT_BITS) | unit) >>> 0;
   }
@@ -242,7 +305,8 @@ export class RecordStore {
     const cellUnits = CLASS_UNITS[classIndex]!;
     const cellBytes = cellUnits * UNIT_BYTES;
     const spareBytes = number === 0 ? UNIT_BYTES : 0;
-    const wanted = Math.min(SLAB_BYTES, Math.max(FIRST_SLAB_BYTES, cellBytes, sizeClass.slabBytes));
+    const growth = this.#fine ? FINE_SLAB_SHARE : 1;
+    const wanted = Math.min(SLAB_BYTES, Math.max(FIRST_SLAB_BYTES, cellBytes, sizeClass.slabBytes * growth));
     const cellLimit = Math.max(1, Math.floor((wanted - spareBytes) / cellBytes));
     const bytes = newBytes(cellLimit * cellBytes + spareBytes);
     const slab: Slab = {
@@ -260,6 +324,8 @@ export class RecordStore {
     this.#slabs[number] = slab;
     sizeClass.room.push(slab);
     sizeClass.slabBytes += bytes.length;
+    sizeClass.cells += cellLimit;
+    this.#freeBytes += cellLimit * cellBytes;
     this.#memoryBytes += bytes.length + OBJECT_BYTES;
     return slab;
   }
@@ -278,30 +344,102 @@ export class RecordStore {
     const unit = reference & UNIT_MASK;
     invariant(slab.live > 0, 'a freed record was live');
     slab.live--;
+    sizeClass.live--;
+    this.#freeBytes += slab.cellUnits * UNIT_BYTES;
     if (slab.live === 0) {
       this.#giveBack(slab, sizeClass);
       return;
     }
     slab.words[unit * 2] = slab.freeHead;
     slab.freeHead = unit + 1;
-    if (slab.roomIndex < 0) {
+    if (slab.roomIndex === NO_ROOM) {
       slab.roomIndex = sizeClass.room.length;
       sizeClass.room.push(slab);
     }
   }
 
   #giveBack(slab: Slab, sizeClass: SizeClass): void {
-    if (slab.roomIndex >= 0) {
-      const last = sizeClass.room.pop()!;
-      if (last !== slab) {
-        sizeClass.room[slab.roomIndex] = last;
-        last.roomIndex = slab.roomIndex;
-      }
-    }
+    this.#leaveRoom(slab, sizeClass);
+    if (this.#emptying?.slab === slab) this.#emptying = undefined;
     this.#slabs[slab.number] = undefined;
     this.#freeSlabNumbers.push(slab.number);
     sizeClass.slabBytes -= slab.bytes.length;
+    sizeClass.cells -= slab.cellLimit;
+    this.#freeBytes -= slab.cellLimit * slab.cellUnits * UNIT_BYTES;
     this.#memoryBytes -= slab.bytes.length + OBJECT_BYTES;
+  }
+
+  #leaveRoom(slab: Slab, sizeClass: SizeClass): void {
+    if (slab.roomIndex < 0) return;
+    const last = sizeClass.room.pop()!;
+    if (last === slab) return;
+    sizeClass.room[slab.roomIndex] = last;
+    last.roomIndex = slab.roomIndex;
+  }
+
+  /**
+   * Moves up to `maxRecords` records out of sparse slabs into others of their class, which gives the slabs back; `moved` is
+   * told of each while both copies stand. Returns how many were moved: 0 when no slab's records fit into the rest of its
+   * class.
+   */
+  compact(maxRecords: number, moved: (from: number, to: number) => void): number {
+    let left = maxRecords;
+    while (left > 0) {
+      this.#emptying ??= this.#chooseSparse();
+      if (this.#emptying === undefined) break;
+      left = this.#empty(this.#emptying, left, moved);
+    }
+    return maxRecords - left;
+  }
+
+  /** The slab with the most unused bytes among those whose records fit elsewhere. */
+  #chooseSparse(): Emptying | undefined {
+    let best: Slab | undefined;
+    let bestFree = 0;
+    for (const slab of this.#slabs) {
+      if (slab === undefined) continue;
+      const { cells, live } = this.#classes[slab.sizeClass]!;
+      const freeCells = slab.cellLimit - slab.live;
+      const freeBytes = freeCells * slab.cellUnits;
+      if (freeBytes > bestFree && cells - live - freeCells >= slab.live) {
+        best = slab;
+        bestFree = freeBytes;
+      }
+    }
+    if (best === undefined) return undefined;
+    this.#leaveRoom(best, this.#classes[best.sizeClass]!);
+    best.roomIndex = EMPTYING;
+    return { slab: best, nextCell: 0 };
+  }
+
+  /** Moves records out of a slab until it is given back, the others are full, or `left` are moved; returns what is left. */
+  #empty(emptying: Emptying, left: number, moved: (from: number, to: number) => void): number {
+    const { slab } = emptying;
+    const { room } = this.#classes[slab.sizeClass]!;
+    const isFree = new Uint8Array(slab.touched);
+    const first = slab.number === 0 ? 1 : 0;
+    for (let next = slab.freeHead; next !== 0; next = slab.words[(next - 1) * 2]!)
+      isFree[(next - 1 - first) / slab.cellUnits] = 1;
+    for (; emptying.nextCell < slab.touched && left > 0; emptying.nextCell++) {
+      if (isFree[emptying.nextCell] === 1) continue;
+      if (room.length === 0) {
+        // The others have filled up in the meantime: this one serves again.
+        this.#emptying = undefined;
+        slab.roomIndex = room.length;
+        room.push(slab);
+        return left;
+      }
+      const unit = emptying.nextCell * slab.cellUnits + first;
+      const from = ((slab.number << UNIT_BITS) | unit) >>> 0;
+      const to = this.#allocateSmall(slab.sizeClass);
+      const words = slab.cellUnits * 2;
+      this.wordsOf(to).set(slab.words.subarray(unit * 2, unit * 2 + words), wordIndex(to));
+      moved(from, to);
+      this.free(from);
+      left--;
+    }
+    invariant(left === 0 || this.#emptying === undefined, 'a slab without records is given back');
+    return left;
   }
 
   /** Frees everything. */
@@ -313,13 +451,16 @@ export class RecordStore {
     this.#largeWords = [];
     this.#freeLargeNumbers = [];
     this.#memoryBytes = 0;
+    this.#freeBytes = 0;
+    this.#emptying = undefined;
   }
 
   #bytesOf(reference: number): Buffer {
     return reference < LARGE ? this.#slabs[reference >>> UNIT_BITS]!.bytes : this.#large[reference - LARGE]!;
   }
 
-  #wordsOf(reference: number): Uint32Array {
+  /** The words of the slab or buffer that a record is in; its first is at `wordIndex(reference)`. Valid until it is freed. */
+  wordsOf(reference: number): Uint32Array {
     return reference < LARGE
       ? this.#slabs[reference >>> UNIT_BITS]!.words
       : this.#largeWords[reference - LARGE]!;
@@ -327,21 +468,21 @@ export class RecordStore {
 
   /** The low nine bits of the token, as given when the record was stored. */
   tokenBits(reference: number): number {
-    return this.#wordsOf(reference)[wordIndex(reference) + 1]! >>> TOKEN_SHIFT;
+    return this.wordsOf(reference)[wordIndex(reference) + 1]! >>> TOKEN_SHIFT;
   }
 
   isTombstone(reference: number): boolean {
-    return (this.#wordsOf(reference)[wordIndex(reference) + 4]! & TOMBSTONE_LENGTH) === TOMBSTONE_LENGTH;
+    return (this.wordsOf(reference)[wordIndex(reference) + 4]! & TOMBSTONE_LENGTH) === TOMBSTONE_LENGTH;
   }
 
   version(reference: number): number {
-    const words = this.#wordsOf(reference);
+    const words = this.wordsOf(reference);
     const word = wordIndex(reference);
     return (words[word + 1]! & VERSION_HIGH_MASK) * TWO_TO_32 + words[word]!;
   }
 
   expiresAtMs(reference: number): number {
-    const words = this.#wordsOf(reference);
+    const words = this.wordsOf(reference);
     const word = wordIndex(reference);
     const high =
       (words[word + 3]! & 0xffff) |
@@ -351,29 +492,29 @@ export class RecordStore {
   }
 
   checksum(reference: number): number {
-    return this.#wordsOf(reference)[wordIndex(reference) + 5]!;
+    return this.wordsOf(reference)[wordIndex(reference) + 5]!;
   }
 
   keyBytes(reference: number): number {
-    return keyLengthAt(this.#wordsOf(reference), wordIndex(reference));
+    return keyLengthAt(this.wordsOf(reference), wordIndex(reference));
   }
 
   valueBytes(reference: number): number {
-    return valueLengthAt(this.#wordsOf(reference), wordIndex(reference));
+    return valueLengthAt(this.wordsOf(reference), wordIndex(reference));
   }
 
   /** A copy of the key. */
   key(reference: number): Buffer {
     const word = wordIndex(reference);
-    const start = (word + HEADER_WORDS) << 2;
-    return copyOut(this.#bytesOf(reference), start, keyLengthAt(this.#wordsOf(reference), word));
+    const start = (word + this.#headerWords) << 2;
+    return copyOut(this.#bytesOf(reference), start, keyLengthAt(this.wordsOf(reference), word));
   }
 
   /** The value: a copy, or a view of a large record, which never changes. */
   value(reference: number): Buffer {
-    const words = this.#wordsOf(reference);
+    const words = this.wordsOf(reference);
     const word = wordIndex(reference);
-    const start = ((word + HEADER_WORDS) << 2) + keyLengthAt(words, word);
+    const start = ((word + this.#headerWords) << 2) + keyLengthAt(words, word);
     const length = valueLengthAt(words, word);
     const bytes = this.#bytesOf(reference);
     return reference < LARGE ? copyOut(bytes, start, length) : bytes.subarray(start, start + length);
@@ -384,13 +525,13 @@ export class RecordStore {
    * bytes. Negative when the record comes first.
    */
   compare(reference: number, token: number, key: Uint8Array): number {
-    const words = this.#wordsOf(reference);
+    const words = this.wordsOf(reference);
     const word = wordIndex(reference);
     const tokenOrder = (words[word + 1]! >>> TOKEN_SHIFT) - ((token >>> 0) & 0x1ff);
     if (tokenOrder !== 0) return tokenOrder;
     const length = keyLengthAt(words, word);
     const bytes = this.#bytesOf(reference);
-    const start = (word + HEADER_WORDS) << 2;
+    const start = (word + this.#headerWords) << 2;
     const common = Math.min(length, key.length);
     for (let i = 0; i < common; i++) {
       const order = bytes[start + i]! - key[i]!;
@@ -401,7 +542,7 @@ export class RecordStore {
 }
 
 /** Place of a record's first word in its slab or buffer. */
-function wordIndex(reference: number): number {
+export function wordIndex(reference: number): number {
   return reference < LARGE ? (reference & UNIT_MASK) << 1 : 0;
 }
 
