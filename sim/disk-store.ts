@@ -199,8 +199,19 @@ class SimulatedDiskTable implements DiskTable {
   summary(token: number, key: Buffer): RecordSummary | undefined {
     const table = this.#contents.tables.get(this.#name);
     const reference = table?.find(token, key) ?? 0;
-    if (table === undefined || reference === 0) return undefined;
-    return { digest: table.digest(reference), dataBytes: table.dataBytes(reference) };
+    return table === undefined || reference === 0 ? undefined : summaryOf(table, reference);
+  }
+
+  scanSummaries(
+    fromToken: number,
+    toToken: number,
+    visitor: (token: number, key: Buffer, summary: RecordSummary) => boolean,
+  ): void {
+    const table = this.#contents.tables.get(this.#name);
+    if (table === undefined) return;
+    const cursor = table.cursor(fromToken);
+    for (; cursor.reference !== 0 && cursor.token < toToken; cursor.next())
+      if (!visitor(cursor.token, table.key(cursor.reference), summaryOf(table, cursor.reference))) return;
   }
 
   scan(fromToken: number, toToken: number, visitor: ScanVisitor): void {
@@ -215,6 +226,16 @@ class SimulatedDiskTable implements DiskTable {
       if (!visitor(cursor.token, key, this.#read(table, cursor.reference, key))) return;
     }
   }
+}
+
+function summaryOf(table: RecordTable, reference: number): RecordSummary {
+  return {
+    digest: table.digest(reference),
+    dataBytes: table.dataBytes(reference),
+    version: table.version(reference),
+    expiresAtMs: table.expiresAtMs(reference),
+    checksum: table.checksum(reference),
+  };
 }
 
 function clearRange(table: RecordTable, range: TokenRange): void {

@@ -9,7 +9,16 @@ import { TOKEN_END } from '../base/slots.js';
 import { recordChecksum } from './checksum.js';
 import { Ledger, type LedgeredEngine, type WriteBack } from './ledger.js';
 import { MemoryEngine } from './memory/memory-engine.js';
-import type { DiskTable, Engine, EngineKind, EngineRecord, ScanVisitor } from './types.js';
+import type {
+  DiskTable,
+  Engine,
+  EngineKind,
+  EngineMergeResult,
+  EngineRecord,
+  RangeDigest,
+  ScanVisitor,
+  VersionVisitor,
+} from './types.js';
 
 export class DurableMemoryEngine implements Engine, LedgeredEngine {
   readonly kind: EngineKind = 'memory';
@@ -35,6 +44,25 @@ export class DurableMemoryEngine implements Engine, LedgeredEngine {
     this.#ledger.active.table.put(token, key, value, version, expiresAtMs, checksum);
   }
 
+  merge(token: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): EngineMergeResult {
+    const result = this.#memory.merge(token, key, value, version, expiresAtMs);
+    if (result === 'applied')
+      this.#ledger.active.table.put(token, key, value, version, expiresAtMs, recordChecksum(key, value));
+    return result;
+  }
+
+  get previousVersion(): number {
+    return this.#memory.previousVersion;
+  }
+
+  get previousExpiresAtMs(): number {
+    return this.#memory.previousExpiresAtMs;
+  }
+
+  versionOf(token: number, key: Buffer): number {
+    return this.#memory.versionOf(token, key);
+  }
+
   remove(token: number, key: Buffer): boolean {
     if (!this.#memory.remove(token, key)) return false;
     this.#ledger.active.putTombstone(token, key);
@@ -43,6 +71,14 @@ export class DurableMemoryEngine implements Engine, LedgeredEngine {
 
   scan(fromToken: number, toToken: number, visitor: ScanVisitor): void {
     this.#memory.scan(fromToken, toToken, visitor);
+  }
+
+  scanVersions(fromToken: number, toToken: number, visitor: VersionVisitor): void {
+    this.#memory.scanVersions(fromToken, toToken, visitor);
+  }
+
+  digestOfRange(fromToken: number, toToken: number): RangeDigest {
+    return this.#memory.digestOfRange(fromToken, toToken);
   }
 
   keyCount(): number {

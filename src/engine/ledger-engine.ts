@@ -13,18 +13,35 @@
 import { firstTokenOfSlot, slotOfToken } from '../base/slots.js';
 import { recordChecksum, recordDigest } from './checksum.js';
 import { Ledger, type LedgeredEngine, type LedgerGeneration, type WriteBack } from './ledger.js';
+import { mergeOrder } from './merge-order.js';
 import { MergedCursor } from './merged-cursor.js';
 import { SlotStatistics, STATISTICS_PAGES } from './slot-statistics.js';
-import type { DiskTable, Engine, EngineKind, EngineRecord, ScanVisitor } from './types.js';
+import type {
+  DiskTable,
+  Engine,
+  EngineKind,
+  EngineMergeResult,
+  EngineRecord,
+  RangeDigest,
+  RecordSummary,
+  ScanVisitor,
+  VersionVisitor,
+} from './types.js';
 
 export class LedgerEngine implements Engine, LedgeredEngine {
   readonly kind: EngineKind;
   readonly #disk: DiskTable;
   readonly #ledger = new Ledger({ keepsClean: true });
   readonly #statistics = new SlotStatistics();
-  // What the key being written holds so far, as `put` or `findBelow` found it.
+  // What the key being written holds so far, as `put` or `findPresent` found it.
   #presentDigest = 0;
   #presentBytes = 0;
+  #presentVersion = 0;
+  #presentExpiresAtMs = 0;
+  #presentChecksum = 0;
+  // What the last merge found.
+  previousVersion = 0;
+  previousExpiresAtMs = 0;
 
   /** `note` reads the engine's own notes as the last checkpoint left them. */
   constructor(kind: EngineKind, disk: DiskTable, note: (name: string) => Buffer | undefined) {
@@ -54,7 +71,14 @@ export class LedgerEngine implements Engine, LedgeredEngine {
     return this.#disk.get(token, key);
   }
 
-  /** Looks below the active generation for the live record of a key, and notes its digest and bytes. */
+  /** Looks everywhere for the record of a key, and notes what a merge and the statistics need to know of it. */
+  #findPresent(token: number, key: Buffer): boolean {
+    const { active } = this.#ledger;
+    const inActive = active.table.find(token, key);
+    return inActive === 0 ? this.#findBelow(token, key) : this.#notePresent(active, inActive);
+  }
+
+  /** The same below the active generation. */
   #findBelow(token: number, key: Buffer): boolean {
     const slot = slotOfToken(token);
     const { active, frozen, clean } = this.#ledger;
@@ -73,6 +97,9 @@ export class LedgerEngine implements Engine, LedgeredEngine {
     if (summary === undefined) return false;
     this.#presentDigest = summary.digest;
     this.#presentBytes = summary.dataBytes;
+    this.#presentVersion = summary.version;
+    this.#presentExpiresAtMs = summary.expiresAtMs;
+    this.#presentChecksum = summary.checksum;
     return true;
   }
 
@@ -81,6 +108,9 @@ export class LedgerEngine implements Engine, LedgeredEngine {
     if (table.isTombstone(reference)) return false;
     this.#presentDigest = table.digest(reference);
     this.#presentBytes = table.dataBytes(reference);
+    this.#presentVersion = table.version(reference);
+    this.#presentExpiresAtMs = table.expiresAtMs(reference);
+    this.#presentChecksum = table.checksum(reference);
     return true;
   }
 
@@ -95,7 +125,30 @@ export class LedgerEngine implements Engine, LedgeredEngine {
     } else {
       present = this.#findBelow(token, key);
     }
-    const digest = recordDigest(checksum, key.length, version, expiresAtMs);
+    this.#account(present, token, key, value, recordDigest(checksum, key.length, version, expiresAtMs));
+  }
+
+  merge(token: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): EngineMergeResult {
+    const present = this.#findPresent(token, key);
+    this.previousVersion = present ? this.#presentVersion : 0;
+    this.previousExpiresAtMs = present ? this.#presentExpiresAtMs : 0;
+    if (present && version < this.#presentVersion) return 'older';
+    const checksum = recordChecksum(key, value);
+    if (present && version === this.#presentVersion) {
+      const order = mergeOrder(expiresAtMs, checksum, this.#presentExpiresAtMs, this.#presentChecksum);
+      if (order <= 0) return order === 0 ? 'equal' : 'older';
+    }
+    this.#ledger.active.table.put(token, key, value, version, expiresAtMs, checksum);
+    this.#account(present, token, key, value, recordDigest(checksum, key.length, version, expiresAtMs));
+    return 'applied';
+  }
+
+  versionOf(token: number, key: Buffer): number {
+    return this.#findPresent(token, key) ? this.#presentVersion : 0;
+  }
+
+  /** Takes a record that was put into the statistics; `present`: in the place of what was noted. */
+  #account(present: boolean, token: number, key: Buffer, value: Buffer, digest: number): void {
     const bytes = key.length + value.length;
     const slot = slotOfToken(token);
     if (present) this.#statistics.add(slot, 0, digest - this.#presentDigest, bytes - this.#presentBytes);
@@ -103,31 +156,74 @@ export class LedgerEngine implements Engine, LedgeredEngine {
   }
 
   remove(token: number, key: Buffer): boolean {
-    const { active } = this.#ledger;
-    const inActive = active.table.find(token, key);
-    const present = inActive === 0 ? this.#findBelow(token, key) : this.#notePresent(active, inActive);
-    if (!present) return false;
-    active.putTombstone(token, key);
+    if (!this.#findPresent(token, key)) return false;
+    this.#ledger.active.putTombstone(token, key);
     this.#statistics.add(slotOfToken(token), -1, -this.#presentDigest, -this.#presentBytes);
     return true;
   }
 
   scan(fromToken: number, toToken: number, visitor: ScanVisitor): void {
+    this.#walk(
+      fromToken,
+      toToken,
+      (from, to, visit) => this.#disk.scan(from, to, visit),
+      (ledger) => {
+        const record = ledger.record();
+        return record === undefined || visitor(ledger.token, ledger.key(), record);
+      },
+      visitor,
+    );
+  }
+
+  scanVersions(fromToken: number, toToken: number, visitor: VersionVisitor): void {
+    this.#walk<RecordSummary>(
+      fromToken,
+      toToken,
+      (from, to, visit) => this.#disk.scanSummaries(from, to, visit),
+      (ledger) =>
+        ledger.isTombstone() ||
+        visitor(ledger.token, ledger.key(), ledger.version(), ledger.expiresAtMs(), ledger.digest()),
+      (token, key, summary) => visitor(token, key, summary.version, summary.expiresAtMs, summary.digest),
+    );
+  }
+
+  digestOfRange(fromToken: number, toToken: number): RangeDigest {
+    let sum = 0;
+    let count = 0;
+    this.scanVersions(fromToken, toToken, (_token, _key, _version, _expiresAtMs, digest) => {
+      sum = (sum + digest) >>> 0;
+      count++;
+      return true;
+    });
+    return { digest: sum, count };
+  }
+
+  /** Walks ledger and disk as one, in order. Both visitors return false to stop. */
+  #walk<Stored>(
+    fromToken: number,
+    toToken: number,
+    scanDisk: (
+      fromToken: number,
+      toToken: number,
+      visit: (token: number, key: Buffer, stored: Stored) => boolean,
+    ) => void,
+    visitLedger: (ledger: MergedCursor) => boolean,
+    visitDisk: (token: number, key: Buffer, stored: Stored) => boolean,
+  ): void {
     const ledger = new MergedCursor(this.#ledger.active, this.#ledger.frozen, fromToken);
     let stopped = false;
-    const visitLedger = (): void => {
-      const record = ledger.record();
-      if (record !== undefined && !visitor(ledger.token, ledger.key(), record)) stopped = true;
+    const stepLedger = (): void => {
+      if (!visitLedger(ledger)) stopped = true;
       ledger.next();
     };
     let from = fromToken;
     while (from < toToken && !stopped) {
       let goOnFrom = toToken;
-      this.#disk.scan(from, toToken, (token, key, record) => {
-        while (!stopped && ledger.isBefore(token, key)) visitLedger();
+      scanDisk(from, toToken, (token, key, stored) => {
+        while (!stopped && ledger.isBefore(token, key)) stepLedger();
         if (stopped) return false;
         if (ledger.isAt(token, key)) {
-          visitLedger();
+          stepLedger();
           return !stopped;
         }
         const slot = slotOfToken(token);
@@ -136,13 +232,13 @@ export class LedgerEngine implements Engine, LedgeredEngine {
           goOnFrom = firstTokenOfSlot(slot + 1);
           return false;
         }
-        if (visitor(token, key, record)) return true;
+        if (visitDisk(token, key, stored)) return true;
         stopped = true;
         return false;
       });
       from = goOnFrom;
     }
-    while (!stopped && ledger.token < toToken) visitLedger();
+    while (!stopped && ledger.token < toToken) stepLedger();
   }
 
   #hidesDisk(slot: number): boolean {

@@ -61,6 +61,22 @@ export class MergedCursor {
     this.#settle();
   }
 
+  isTombstone(): boolean {
+    return this.#table().isTombstone(this.#reference());
+  }
+
+  version(): number {
+    return this.#table().version(this.#reference());
+  }
+
+  expiresAtMs(): number {
+    return this.#table().expiresAtMs(this.#reference());
+  }
+
+  digest(): number {
+    return this.#table().digest(this.#reference());
+  }
+
   /** The present entry's record; undefined for a tombstone. */
   record(): EngineRecord | undefined {
     const table = this.#table();

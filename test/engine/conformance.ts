@@ -5,8 +5,14 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { firstTokenOfSlot, SLOT_COUNT, slotOfToken, TOKEN_END, tokenOf } from '../../src/base/slots.js';
+import { recordChecksum, recordDigest } from '../../src/engine/checksum.js';
 import { MemoryEngine } from '../../src/engine/memory/memory-engine.js';
-import type { Engine, EngineRecord } from '../../src/engine/types.js';
+import {
+  DELETED_EXPIRY_MS,
+  type Engine,
+  type EngineMergeResult,
+  type EngineRecord,
+} from '../../src/engine/types.js';
 
 /** One engine under test, with what it takes to make it durable, where it can be. */
 export interface EngineHarness {
@@ -39,6 +45,26 @@ class Model {
   put(entry: Entry): void {
     this.entries.set(Model.#id(entry.token, entry.key), entry);
   }
+  /** Compared from left to right: version, deleted, checksum, expiry; the first difference decides. */
+  merge(entry: Entry): EngineMergeResult {
+    const present = this.get(entry.token, entry.key);
+    if (present === undefined) {
+      this.put(entry);
+      return 'applied';
+    }
+    const rank = ({ key, value, version, expiresAtMs }: Entry): number[] => [
+      version,
+      Number(expiresAtMs === DELETED_EXPIRY_MS),
+      recordChecksum(key, value),
+      expiresAtMs,
+    ];
+    const [given, stored] = [rank(entry), rank(present)];
+    const decides = given.findIndex((part, i) => part !== stored[i]);
+    if (decides < 0) return 'equal';
+    if (given[decides]! < stored[decides]!) return 'older';
+    this.put(entry);
+    return 'applied';
+  }
   remove(token: number, key: Buffer): boolean {
     return this.entries.delete(Model.#id(token, key));
   }
@@ -66,6 +92,32 @@ function collect(
   return entries;
 }
 
+/** What a scan without values shows. */
+function collectVersions(
+  engine: Engine,
+  fromToken = 0,
+  toToken = TOKEN_END,
+  limit = Number.POSITIVE_INFINITY,
+): string[] {
+  const lines: string[] = [];
+  engine.scanVersions(fromToken, toToken, (token, key, version, expiresAtMs, digest) => {
+    lines.push(`${token} ${key.toString('hex').slice(0, 64)} ${version} ${expiresAtMs} ${digest}`);
+    return lines.length < limit;
+  });
+  return lines;
+}
+
+function digestOf({ key, value, version, expiresAtMs }: Entry): number {
+  return recordDigest(recordChecksum(key, value), key.length, version, expiresAtMs);
+}
+
+function expectedVersions(entries: readonly Entry[]): string[] {
+  return entries.map(
+    (entry) =>
+      `${entry.token} ${entry.key.toString('hex').slice(0, 64)} ${entry.version} ${entry.expiresAtMs} ${digestOf(entry)}`,
+  );
+}
+
 /** Compared as text: a byte-wise diff of large buffers is of no use to anyone. */
 function shown(entries: readonly Entry[]): string[] {
   return entries.map(
@@ -85,6 +137,7 @@ function digestsOf(entries: readonly Entry[]): Map<number, number> {
 function expectEqual(engine: Engine, model: Model): void {
   const expected = model.sorted();
   expect(shown(collect(engine))).toEqual(shown(expected));
+  expect(collectVersions(engine)).toEqual(expectedVersions(expected));
   expect(engine.keyCount()).toBe(expected.length);
   expect(engine.dataBytes()).toBe(
     expected.reduce((sum, { key, value }) => sum + key.length + value.length, 0),
@@ -92,9 +145,10 @@ function expectEqual(engine: Engine, model: Model): void {
   const digests = digestsOf(expected);
   for (const slot of SLOTS) {
     expect(engine.digestOfSlot(slot)).toBe(digests.get(slot) ?? 0);
-    expect(engine.keyCountInSlot(slot)).toBe(
-      expected.filter(({ token }) => slotOfToken(token) === slot).length,
-    );
+    const count = expected.filter(({ token }) => slotOfToken(token) === slot).length;
+    const range = engine.digestOfRange(firstTokenOfSlot(slot), firstTokenOfSlot(slot + 1));
+    expect(range).toEqual({ digest: engine.digestOfSlot(slot), count });
+    expect(engine.keyCountInSlot(slot)).toBe(count);
   }
 }
 
@@ -118,7 +172,7 @@ const expiries = fc.oneof(
 );
 
 type Operation =
-  | { readonly kind: 'put'; readonly entry: Entry }
+  | { readonly kind: 'put' | 'merge'; readonly entry: Entry }
   | { readonly kind: 'remove' | 'get'; readonly token: number; readonly key: Buffer }
   | { readonly kind: 'clear-slot'; readonly slot: number }
   | { readonly kind: 'scan'; readonly fromToken: number; readonly toToken: number; readonly limit: number }
@@ -128,8 +182,20 @@ const put: fc.Arbitrary<Operation> = fc
   .record({ token: tokens, key: keys, value: values, version: versions, expiresAtMs: expiries })
   .map((entry) => ({ kind: 'put', entry }));
 
+const merge: fc.Arbitrary<Operation> = fc
+  .record({
+    token: tokens,
+    key: keys,
+    value: values,
+    // Few different ones, so that equal versions meet.
+    version: fc.oneof(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER })),
+    expiresAtMs: fc.oneof(fc.constantFrom(0, DELETED_EXPIRY_MS, 5), expiries),
+  })
+  .map((entry) => ({ kind: 'merge', entry }));
+
 const operations: fc.Arbitrary<Operation> = fc.oneof(
-  { weight: 12, arbitrary: put },
+  { weight: 8, arbitrary: put },
+  { weight: 8, arbitrary: merge },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('remove' as const), token: tokens, key: keys }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('get' as const), token: tokens, key: keys }) },
   {
@@ -157,6 +223,16 @@ async function carryOut(harness: EngineHarness, model: Model, operation: Operati
       model.put(operation.entry);
       return;
     }
+    case 'merge': {
+      const { token, key, value, version, expiresAtMs } = operation.entry;
+      const before = model.get(token, key);
+      expect(engine.merge(token, key, value, version, expiresAtMs)).toBe(model.merge(operation.entry));
+      expect([engine.previousVersion, engine.previousExpiresAtMs]).toEqual([
+        before?.version ?? 0,
+        before?.expiresAtMs ?? 0,
+      ]);
+      return;
+    }
     case 'remove':
       expect(engine.remove(operation.token, operation.key)).toBe(
         model.remove(operation.token, operation.key),
@@ -167,12 +243,19 @@ async function carryOut(harness: EngineHarness, model: Model, operation: Operati
       const expected = model.get(operation.token, operation.key);
       const entry = found === undefined ? [] : [{ token: operation.token, key: operation.key, ...found }];
       expect(shown(entry)).toEqual(shown(expected === undefined ? [] : [expected]));
+      expect(engine.versionOf(operation.token, operation.key)).toBe(expected?.version ?? 0);
       return;
     }
     case 'scan': {
       const { fromToken, toToken, limit } = operation;
       const expected = model.sorted(fromToken, toToken).slice(0, limit);
       expect(shown(collect(engine, fromToken, toToken, limit))).toEqual(shown(expected));
+      expect(collectVersions(engine, fromToken, toToken, limit)).toEqual(expectedVersions(expected));
+      const all = model.sorted(fromToken, toToken);
+      expect(engine.digestOfRange(fromToken, toToken)).toEqual({
+        digest: all.reduce((sum, entry) => (sum + digestOf(entry)) >>> 0, 0),
+        count: all.length,
+      });
       return;
     }
     case 'clear-slot':
@@ -294,6 +377,71 @@ export function testEngine(name: string, open: () => Promise<EngineHarness>, run
         expect(scanned.key.toString()).toBe('key');
         harness.engine().clear();
       }
+    });
+
+    test('a merge keeps the newest record, and says what became of it and what was there', async () => {
+      const token = tokenOf(key('k'));
+      const merged = (value: string, version: number, expiresAtMs = 0): string =>
+        harness.engine().merge(token, key('k'), key(value), version, expiresAtMs);
+      const previous = (): number[] => [
+        harness.engine().previousVersion,
+        harness.engine().previousExpiresAtMs,
+      ];
+      expect(merged('first', 10, 77)).toBe('applied');
+      expect(previous()).toEqual([0, 0]);
+      await atRestToo(() => {
+        expect(merged('first', 10, 77)).toBe('equal');
+        expect(previous()).toEqual([10, 77]);
+        expect(merged('older', 9)).toBe('older');
+        expect(previous()).toEqual([10, 77]);
+        expect(harness.engine().versionOf(token, key('k'))).toBe(10);
+        expect(read('k')).toEqual({ value: key('first'), version: 10, expiresAtMs: 77 });
+      });
+      expect(merged('', 11, DELETED_EXPIRY_MS)).toBe('applied');
+      expect(previous()).toEqual([10, 77]);
+      await atRestToo(() => {
+        expect(merged('alive at the same version', 11)).toBe('older');
+        expect(read('k')).toEqual({ value: key(''), version: 11, expiresAtMs: DELETED_EXPIRY_MS });
+        expect(harness.engine().keyCount()).toBe(1);
+      });
+      harness.engine().remove(token, key('k'));
+      expect(harness.engine().versionOf(token, key('k'))).toBe(0);
+      expect(merged('again', 3)).toBe('applied');
+      expect(previous()).toEqual([0, 0]);
+      await atRestToo(() => expect(read('k')?.value.toString()).toBe('again'));
+    });
+
+    test('records merge to the same contents in whatever order and however often they come', async () => {
+      const entry = fc.record({
+        key: fc.constantFrom('a', 'b', 'c').map(key),
+        value: values,
+        version: fc.integer({ min: 1, max: 3 }),
+        expiresAtMs: fc.constantFrom(0, DELETED_EXPIRY_MS, 2, 1_900_000_000_000),
+      });
+      const orders = fc.array(entry, { maxLength: 12 }).chain((entries) =>
+        fc.record({
+          entries: fc.constant(entries),
+          other: fc.shuffledSubarray([...entries, ...entries], { minLength: entries.length * 2 }),
+        }),
+      );
+      await fc.assert(
+        fc.asyncProperty(orders, async ({ entries, other }) => {
+          const [one, two] = [await open(), await open()];
+          try {
+            for (const [tried, sequence] of [
+              [one, entries],
+              [two, other],
+            ] as const)
+              for (const { key: name, value, version, expiresAtMs } of sequence)
+                tried.engine().merge(tokenOf(name), name, value, version, expiresAtMs);
+            expect(shown(collect(two.engine()))).toEqual(shown(collect(one.engine())));
+          } finally {
+            await one.close();
+            await two.close();
+          }
+        }),
+        { seed: 41, numRuns: Math.ceil(runs / 3) },
+      );
     });
 
     test('resumes a scan at the token where it stopped', async () => {

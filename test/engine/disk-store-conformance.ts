@@ -207,11 +207,23 @@ export function testDiskStore(name: string, make: () => Promise<DiskStoreHarness
         writeOf(key, `value of ${key.length}`, key.length),
       );
       await commit(store, { tables: new Map([['t', writes]]) });
+      const scanned = new Map<string, unknown>();
+      table.scanSummaries(0, TOKEN_END, (token, key, summary) => {
+        scanned.set(`${token} ${key.toString()}`, summary);
+        return true;
+      });
+      expect(scanned.size).toBe(writes.length);
       for (const { token, key, value, version } of writes) {
-        expect(table.summary(token, key)).toEqual({
-          digest: recordDigest(recordChecksum(key, value!), key.length, version, 0),
+        const checksum = recordChecksum(key, value!);
+        const summary = {
+          digest: recordDigest(checksum, key.length, version, 0),
           dataBytes: key.length + value!.length,
-        });
+          version,
+          expiresAtMs: 0,
+          checksum,
+        };
+        expect(table.summary(token, key)).toEqual(summary);
+        expect(scanned.get(`${token} ${key.toString()}`)).toEqual(summary);
       }
       expect(table.summary(tokenOf(Buffer.from('no')), Buffer.from('no'))).toBeUndefined();
     });
@@ -227,6 +239,12 @@ export function testDiskStore(name: string, make: () => Promise<DiskStoreHarness
           seen.push(token);
           return seen.length < limit;
         });
+        const summarized: number[] = [];
+        table.scanSummaries(from, to, (token) => {
+          summarized.push(token);
+          return summarized.length < limit;
+        });
+        expect(summarized).toEqual(seen);
         return seen;
       };
       expect(scanned(tokens[10]!, tokens[20]!, 1000)).toEqual(tokens.slice(10, 20));

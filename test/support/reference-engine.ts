@@ -1,7 +1,16 @@
 /** The engine contract in its plainest form: a Map, sorted anew whenever it is walked. For tests of what lies above engines. */
 import { crc32 } from 'node:zlib';
 import { firstTokenOfSlot, SLOT_COUNT, slotOfToken } from '../../src/base/slots.js';
-import type { Engine, EngineKind, EngineRecord, ScanVisitor } from '../../src/engine/types.js';
+import {
+  DELETED_EXPIRY_MS,
+  type Engine,
+  type EngineKind,
+  type EngineMergeResult,
+  type EngineRecord,
+  type RangeDigest,
+  type ScanVisitor,
+  type VersionVisitor,
+} from '../../src/engine/types.js';
 import type { BucketDescription, EngineProvider } from '../../src/store/types.js';
 
 interface Entry {
@@ -29,6 +38,34 @@ export class ReferenceEngine implements Engine {
     this.#entries.set(key.toString('latin1'), { token, key: Buffer.from(key), record });
   }
 
+  previousVersion = 0;
+  previousExpiresAtMs = 0;
+
+  merge(token: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): EngineMergeResult {
+    const stored = this.get(token, key);
+    this.previousVersion = stored?.version ?? 0;
+    this.previousExpiresAtMs = stored?.expiresAtMs ?? 0;
+    if (stored !== undefined) {
+      // Compared from left to right; the first difference decides.
+      const rank = (record: EngineRecord): number[] => [
+        record.version,
+        record.expiresAtMs === DELETED_EXPIRY_MS ? 1 : 0,
+        crc32(record.value, crc32(key)),
+        record.expiresAtMs,
+      ];
+      const [given, present] = [rank({ value, version, expiresAtMs }), rank(stored)];
+      const decides = given.findIndex((part, i) => part !== present[i]);
+      if (decides < 0) return 'equal';
+      if (given[decides]! < present[decides]!) return 'older';
+    }
+    this.put(token, key, value, version, expiresAtMs);
+    return 'applied';
+  }
+
+  versionOf(token: number, key: Buffer): number {
+    return this.get(token, key)?.version ?? 0;
+  }
+
   remove(_token: number, key: Buffer): boolean {
     return this.#entries.delete(key.toString('latin1'));
   }
@@ -37,6 +74,23 @@ export class ReferenceEngine implements Engine {
     const within = [...this.#entries.values()].filter(({ token }) => token >= fromToken && token < toToken);
     within.sort((left, right) => left.token - right.token || left.key.compare(right.key));
     for (const { token, key, record } of within) if (!visitor(token, Buffer.from(key), record)) return;
+  }
+
+  scanVersions(fromToken: number, toToken: number, visitor: VersionVisitor): void {
+    this.scan(fromToken, toToken, (token, key, record) =>
+      visitor(token, key, record.version, record.expiresAtMs, digestOf({ token, key, record })),
+    );
+  }
+
+  digestOfRange(fromToken: number, toToken: number): RangeDigest {
+    let digest = 0;
+    let count = 0;
+    this.scan(fromToken, toToken, (token, key, record) => {
+      digest = (digest + digestOf({ token, key, record })) >>> 0;
+      count++;
+      return true;
+    });
+    return { digest, count };
   }
 
   #ofSlot(slot: number): Entry[] {

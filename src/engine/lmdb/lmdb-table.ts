@@ -8,6 +8,7 @@ import { TOKEN_END } from '../../base/slots.js';
 import type { DiskTable, EngineRecord, RecordSummary, ScanVisitor } from '../types.js';
 import { lmdbError } from './lmdb-errors.js';
 import {
+  decodeKeyAndSummary,
   decodeRecord,
   decodeSummary,
   diskKey,
@@ -50,15 +51,42 @@ export class LmdbTable implements DiskTable {
   }
 
   scan(fromToken: number, toToken: number, visitor: ScanVisitor): void {
+    this.#scan<StoredRecord>(
+      fromToken,
+      toToken,
+      (lmdbKey, value) => decodeRecord(this.name, lmdbKey, value),
+      (token, { key, record }) => visitor(token, key, record),
+    );
+  }
+
+  scanSummaries(
+    fromToken: number,
+    toToken: number,
+    visitor: (token: number, key: Buffer, summary: RecordSummary) => boolean,
+  ): void {
+    this.#scan(
+      fromToken,
+      toToken,
+      (lmdbKey, value) => decodeKeyAndSummary(this.name, lmdbKey, value),
+      (token, { key, summary }) => visitor(token, key, summary),
+    );
+  }
+
+  #scan<Entry extends { readonly key: Buffer }>(
+    fromToken: number,
+    toToken: number,
+    decode: (lmdbKey: Buffer, value: Buffer) => Entry,
+    visit: (token: number, entry: Entry) => boolean,
+  ): void {
     if (this.database === undefined || fromToken >= toToken || fromToken >= TOKEN_END) return;
     const bound = toToken >= TOKEN_END ? {} : { end: tokenKey(Math.max(0, Math.ceil(toToken))) };
     const range = this.database.getRange({ start: tokenKey(Math.max(0, Math.ceil(fromToken))), ...bound });
     // Records of one token, gathered: long keys stand in the order of their beginnings and hashes only.
-    let group: StoredRecord[] = [];
+    let group: Entry[] = [];
     let groupToken = -1;
     const visitGroup = (): boolean => {
       if (group.length > 1) group.sort((a, b) => a.key.compare(b.key));
-      for (const { key, record } of group) if (!visitor(groupToken, key, record)) return false;
+      for (const entry of group) if (!visit(groupToken, entry)) return false;
       group = [];
       return true;
     };
@@ -68,7 +96,7 @@ export class LmdbTable implements DiskTable {
         if (!visitGroup()) return;
         groupToken = token;
       }
-      group.push(decodeRecord(this.name, lmdbKey, value));
+      group.push(decode(lmdbKey, value));
     }
     visitGroup();
   }

@@ -102,7 +102,26 @@ export function decodeSummary(
 ): RecordSummary {
   const longKeyBytes = decodeHead(table, lmdbKey, bytes, sizeBytes);
   const plainKeyBytes = longKeyBytes > 0 ? 0 : lmdbKey.length - TOKEN_BYTES;
-  return { digest: bytes.readUInt32LE(5), dataBytes: plainKeyBytes + sizeBytes - HEAD_BYTES };
+  return {
+    digest: bytes.readUInt32LE(5),
+    dataBytes: plainKeyBytes + sizeBytes - HEAD_BYTES,
+    version: readInteger(bytes, VERSION_AT),
+    expiresAtMs: readInteger(bytes, EXPIRY_AT),
+    checksum: bytes.readUInt32LE(1),
+  };
+}
+
+/** Key and summary of a whole stored record; the value is not looked at. */
+export function decodeKeyAndSummary(
+  table: string,
+  lmdbKey: Buffer,
+  bytes: Buffer,
+): { readonly key: Buffer; readonly summary: RecordSummary } {
+  const summary = decodeSummary(table, lmdbKey, bytes, bytes.length);
+  const longKeyBytes = bytes.readUIntLE(LONG_KEY_AT, 3);
+  const isPlain = longKeyBytes === 0;
+  const key = isPlain ? lmdbKey.subarray(TOKEN_BYTES) : bytes.subarray(HEAD_BYTES, HEAD_BYTES + longKeyBytes);
+  return { key, summary };
 }
 
 /** Verifies the head and returns the length of the long key; 0 when the key is plain. */
