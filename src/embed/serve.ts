@@ -5,6 +5,7 @@
 
 import { startHttpServer } from '../api/http/index.js';
 import { startRespServer } from '../api/resp/server.js';
+import { startSlackDoor } from '../api/slack/index.js';
 import { type Logger, SILENT_LOGGER } from '../base/logger.js';
 import { LmdbDiskStore } from '../engine/lmdb/lmdb-disk-store.js';
 import { realEnv } from '../env/real/index.js';
@@ -56,6 +57,8 @@ export async function serveNode(
     doors.push(resp);
     const http = await startHttpServer({ node, address: listen.http, limits });
     doors.push(http);
+    const { slack } = configuration;
+    if (slack !== undefined) doors.push(await startSlackDoor({ node, configuration: slack, limits, logger }));
     return {
       node,
       addresses: { resp: resp.address, http: http.address, grpc: listen.grpc },

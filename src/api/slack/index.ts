@@ -1,0 +1,2 @@
+/** The Slack door of a node. */
+export { type SlackDoor, startSlackDoor } from './server.js';
