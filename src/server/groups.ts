@@ -28,11 +28,15 @@ export class Groups {
     this.#engines = engines;
   }
 
-  /** Recovers this node's replicas. `onMap` is told every newer map that group 0 decides, or had decided. */
+  /**
+   * Recovers this node's replicas. `onMap` is told every newer map that group 0 decides, or had decided. A node that has
+   * forgotten what it promised has none: it must not vote, nor acknowledge, what it may have promised otherwise before.
+   */
   open(map: ClusterMap, onMap: (map: ClusterMap) => void): void {
+    const forgot = map.nodes.some((node) => node.id === this.#host.self && node.forgot === true);
     for (const { id, members } of map.groups) {
       if (id !== 0) this.routes.set(id, new GroupRoute(id, this.#routeHost));
-      if (!members.includes(this.#host.self)) continue;
+      if (forgot || !members.includes(this.#host.self)) continue;
       const replica =
         id === 0 ? this.#openMapReplica(map, members, onMap) : this.#openDataReplica(map, id, members);
       this.replicas.set(id, replica);

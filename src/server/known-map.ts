@@ -20,6 +20,8 @@ export class KnownMap {
   #map: ClusterMap | undefined;
   bucketsById: ReadonlyMap<number, BucketDescription> = new Map();
   bucketsByName: ReadonlyMap<string, BucketDescription> = new Map();
+  /** Those that Raft groups serve. */
+  linearizableBuckets: ReadonlyMap<number, BucketDescription> = new Map();
   /** Buckets that newer maps have lost, whose engines have not gone yet. */
   readonly droppedBuckets = new Set<number>();
 
@@ -54,6 +56,9 @@ export class KnownMap {
     this.#map = map;
     this.bucketsById = buckets;
     this.bucketsByName = new Map(map.buckets.map((bucket) => [bucket.name, bucket]));
+    this.linearizableBuckets = new Map(
+      map.buckets.filter(({ quorum }) => quorum === undefined).map((bucket) => [bucket.id, bucket]),
+    );
     return true;
   }
 

@@ -1,6 +1,6 @@
 /**
- * Key → slot → group: sends each request to the group (or groups) it concerns, and puts the answers of those that
- * concern several together.
+ * Key → slot → group, bucket → replication: sends each request to the group (or groups) it concerns, and puts the answers
+ * of those that concern several together.
  *
  * A command over keys of several slots is carried out key by key where its definition allows it (`split`): each part is
  * atomic, the whole is not. Otherwise it is refused with CROSSSLOT, as in Redis Cluster.
@@ -9,8 +9,13 @@ import { ERRORS } from '../base/errors.js';
 import { SLOT_COUNT, slotOf, slotOfToken } from '../base/slots.js';
 import type { CommandDefinition } from '../store/command.js';
 import { ErrorReply, type Reply } from '../store/reply.js';
-import type { GroupRoute } from './group-route.js';
+import type { BucketDescription } from '../store/types.js';
 import type { Completion, Request } from './types.js';
+
+/** The way to one group, for the buckets of one kind of replication. */
+export interface Route {
+  submit(request: Request): void;
+}
 
 /** Positions of the keys among the arguments (the words after the name). */
 export function keyPositions(
@@ -77,10 +82,14 @@ function oneOf(
 }
 
 export class Router {
-  readonly #routes: () => ReadonlyMap<number, GroupRoute>;
+  readonly #routes: (bucket: BucketDescription) => ReadonlyMap<number, Route>;
   readonly #slotOwners: () => Uint16Array | undefined;
 
-  constructor(routes: () => ReadonlyMap<number, GroupRoute>, slotOwners: () => Uint16Array | undefined) {
+  /** `routes`: the ways to all groups, for this bucket. */
+  constructor(
+    routes: (bucket: BucketDescription) => ReadonlyMap<number, Route>,
+    slotOwners: () => Uint16Array | undefined,
+  ) {
     this.#routes = routes;
     this.#slotOwners = slotOwners;
   }
@@ -91,7 +100,7 @@ export class Router {
       case 'keys': {
         const slot = sharedSlot(definition, args);
         if (slot === undefined) this.#refuse(request, 'WRONG_ARGUMENTS', 'the command names no key');
-        else if (slot >= 0) this.#toSlot(request, slot);
+        else if (slot >= 0 && !this.#isSplitAlways(request)) this.#toSlot(request, slot);
         else if (definition.split !== undefined) this.#split(request, definition.split);
         else this.#refuse(request, 'CROSS_SLOT', "Keys in request don't hash to the same slot");
         return;
@@ -111,6 +120,15 @@ export class Router {
     }
   }
 
+  /** In an eventual bucket no command is over several keys at once, whatever their slots. */
+  #isSplitAlways({ bucket, definition, args }: Request): boolean {
+    return (
+      bucket.quorum !== undefined &&
+      definition.split !== undefined &&
+      args.length > definition.split.wordsPerPart
+    );
+  }
+
   #refuse(
     request: Request,
     code: 'WRONG_ARGUMENTS' | 'CROSS_SLOT' | 'INTERNAL' | 'STARTING',
@@ -121,7 +139,7 @@ export class Router {
 
   #toSlot(request: Request, slot: number): void {
     const group = this.#slotOwners()?.[slot];
-    const route = group === undefined ? undefined : this.#routes().get(group);
+    const route = group === undefined ? undefined : this.#routes(request.bucket).get(group);
     if (route === undefined) this.#refuse(request, 'STARTING', 'the node does not know its cluster yet');
     else route.submit(request);
   }
@@ -144,7 +162,7 @@ export class Router {
   }
 
   #toAll(request: Request): void {
-    const routes = [...this.#routes().values()];
+    const routes = [...this.#routes(request.bucket).values()];
     if (routes.length === 0) {
       this.#refuse(request, 'STARTING', 'the node does not know its cluster yet');
       return;

@@ -32,6 +32,8 @@ export interface PeerHandlers {
   /** A frame showed that its sender has a newer map. */
   onNewerEpoch(from: NodeId, epoch: number): void;
   onPeerUp(node: NodeId): void;
+  /** The link to this peer has ended: what was sent on it may be lost. */
+  onPeerDown?(node: NodeId): void;
   /** The process of this peer is certainly gone. */
   onPeerDead(node: NodeId): void;
 }
@@ -242,6 +244,7 @@ export class PeerHub {
     if (this.#closed || this.#peers.get(peer.id) !== peer) return;
     if (wasOpen) {
       peer.suspected = true;
+      this.#handlers.onPeerDown?.(peer.id);
       if (this.#env.clock.monotonicMs() - peer.openedAtMs >= LONGEST_REDIAL_MS) {
         // The link broke: dial at once, for a refused dial is the proof that the process is gone.
         peer.redialMs = FIRST_REDIAL_MS;
