@@ -52,7 +52,9 @@ export interface QuorumStore {
   /**
    * Puts the record when it is newer than what is stored (of equal versions the one with the greater checksum wins, so
    * that all replicas choose alike). `refused`: the bucket is gone, was flushed after this version, has no memory left, or
-   * the key was purged after this version. After the call `previousVersion` and `previousLive` tell what was there.
+   * the key was purged after this version. After the call `previousVersion` and `previousLive` tell what was there. Of a
+   * record refused because all versions up to some one were flushed or purged, `previousVersion` is that one (not below
+   * `version`): the writer stamps it again above. Refused for good (no memory, no bucket): `previousVersion` is below `version`.
    */
   merge(
     bucketId: number,
@@ -93,6 +95,7 @@ export type QuorumFailure = 'unreachable' | 'timeout' | 'refused' | 'overloaded'
 
 export interface QuorumWrite {
   readonly bucketId: number;
+  /** Key and value must not change until `written` is called. */
   readonly key: Buffer;
   readonly value: Buffer;
   readonly expiresAtMs: number;
