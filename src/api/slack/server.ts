@@ -200,17 +200,20 @@ export async function startSlackDoor(options: SlackDoorOptions): Promise<SlackDo
   server.maxConnections = LIMITS.maxSlackCommands;
   const address = boundAddress(server);
   logger.info({ address, permissions: configuration.permissions.length }, 'the Slack door is open');
+  let closed: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
+    try {
+      await Promise.all([app.stop(), handler.drain(CLOSE_GRACE_MS)]);
+    } finally {
+      clearTimeout(deadline);
+    }
+  };
   return {
     address,
-    close: async () => {
-      const stopped = app.stop();
-      await handler.drain(CLOSE_GRACE_MS);
-      const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
-      try {
-        await stopped;
-      } finally {
-        clearTimeout(deadline);
-      }
+    close: () => {
+      closed ??= close();
+      return closed;
     },
   };
 }
