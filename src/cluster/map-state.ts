@@ -5,16 +5,28 @@
 import { ERRORS, type ErrorCode, QuoinError } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
 import type { BucketDescription } from '../store/types.js';
-import type { BucketSpecification, ClusterMap } from './map.js';
+import { bucketFrom, changedBucket, flushedBucket, isRefusal, type PolicyRefusal } from './bucket-policy.js';
+import {
+  type BucketChanges,
+  type BucketSpecification,
+  type ClusterMap,
+  groupSizeOf,
+  type NodeDescription,
+} from './map.js';
 import { decodeMap, encodeMap } from './map-codec.js';
 
 export type MapChange =
   | { readonly change: 'create-bucket'; readonly bucket: BucketSpecification }
-  | { readonly change: 'update-bucket'; readonly name: string; readonly changes: { readonly ttlMs?: number } }
-  | { readonly change: 'drop-bucket'; readonly name: string };
+  | { readonly change: 'update-bucket'; readonly name: string; readonly changes: BucketChanges }
+  | { readonly change: 'drop-bucket'; readonly name: string }
+  /** Everything of an eventual bucket up to this version is gone; a lower version than before changes nothing. */
+  | { readonly change: 'flush-bucket'; readonly name: string; readonly version: number }
+  /** A node that is known came back with a new data directory: it has lost what it had promised. */
+  | { readonly change: 'renew-node'; readonly node: NodeDescription };
 
 export type MapAnswer =
   | { readonly ok: true; readonly bucket: BucketDescription }
+  | { readonly ok: true; readonly node: NodeDescription }
   | { readonly ok: false; readonly code: ErrorCode; readonly message: string };
 
 interface ProposedChange {
@@ -24,13 +36,6 @@ interface ProposedChange {
 
 /** Answers kept for repeats: as many as several nodes together may wait for (`Administration` bounds each of them). */
 const REMEMBERED_ANSWERS = 4 * LIMITS.maxBuckets;
-/** Times of expiry, and so times to live, are below this (the contract of engines). */
-const TTL_END_MS = 2 ** 48;
-/** The engines that this version has; any other in a group's log would stop its replicas. */
-const ENGINES: ReadonlySet<string> = new Set(['memory', 'lmdb']);
-
-const BUCKET_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
-
 export function encodeChange(requestId: string, change: MapChange): Buffer {
   const proposed: ProposedChange = { requestId, change };
   return Buffer.from(JSON.stringify(proposed), 'utf8');
@@ -38,8 +43,19 @@ export function encodeChange(requestId: string, change: MapChange): Buffer {
 
 /** The bucket, or the error that the answer stands for. */
 export function unwrapAnswer(answer: MapAnswer): BucketDescription {
-  if (answer.ok) return answer.bucket;
-  throw new QuoinError(answer.code in ERRORS ? answer.code : 'INTERNAL', answer.message);
+  if (answer.ok && 'bucket' in answer) return answer.bucket;
+  throw errorOf(answer);
+}
+
+/** The node, or the error that the answer stands for. */
+export function unwrapNode(answer: MapAnswer): NodeDescription {
+  if (answer.ok && 'node' in answer) return answer.node;
+  throw errorOf(answer);
+}
+
+function errorOf(answer: MapAnswer): QuoinError {
+  if (answer.ok) return new QuoinError('INTERNAL', 'the change of the cluster map was answered by another');
+  return new QuoinError(answer.code in ERRORS ? answer.code : 'INTERNAL', answer.message);
 }
 
 export class MapState {
@@ -95,59 +111,56 @@ export class MapState {
         return this.#update(change.name, change.changes);
       case 'drop-bucket':
         return this.#drop(change.name);
+      case 'flush-bucket':
+        return this.#flush(change.name, change.version);
+      case 'renew-node':
+        return this.#renew(change.node);
     }
   }
 
   #create(bucket: BucketSpecification): MapAnswer {
-    const { buckets, nextBucketId } = this.#map;
-    if (
-      !BUCKET_NAME.test(bucket.name) ||
-      bucket.name.length > LIMITS.maxBucketNameBytes ||
-      /^[0-9]+$/.test(bucket.name)
-    ) {
-      return refused(
-        'WRONG_ARGUMENTS',
-        `bucket name '${bucket.name.slice(0, LIMITS.maxBucketNameBytes)}' must be letters, digits, '.', '_' or '-', begin with a letter or digit, not be a number, and have at most ${LIMITS.maxBucketNameBytes} characters`,
-      );
-    }
+    const { buckets, groups, nextBucketId } = this.#map;
     if (buckets.some(({ name }) => name === bucket.name))
       return refused('BUCKET_EXISTS', `bucket '${bucket.name}' exists`);
     if (buckets.length >= LIMITS.maxBuckets)
       return refused('OVERLOADED', `there are ${LIMITS.maxBuckets} buckets already`);
-    if (bucket.replication !== 'raft') {
-      return refused(
-        'NOT_SUPPORTED',
-        `replication '${bucket.replication}' is not in this version; it has 'raft'`,
-      );
-    }
-    if (!ENGINES.has(bucket.engine)) {
-      return refused(
-        'NOT_SUPPORTED',
-        `engine '${bucket.engine}' is not in this version; it has 'memory' and 'lmdb'`,
-      );
-    }
-    const wrongTtl = refusedTtl(bucket.ttlMs);
-    if (wrongTtl !== undefined) return wrongTtl;
-    const created: BucketDescription = { id: nextBucketId, ...bucket };
+    const created = bucketFrom(nextBucketId, bucket, groupSizeOf(groups));
+    if (isRefusal(created)) return refusedBy(created);
     this.#replace({ buckets: [...buckets, created], nextBucketId: nextBucketId + 1 });
     return { ok: true, bucket: created };
   }
 
-  #update(name: string, changes: { readonly ttlMs?: number }): MapAnswer {
-    const bucket = this.#map.buckets.find((candidate) => candidate.name === name);
-    if (bucket === undefined) return refused('UNKNOWN_BUCKET', `there is no bucket '${name}'`);
-    const wrongTtl = changes.ttlMs === undefined ? undefined : refusedTtl(changes.ttlMs);
-    if (wrongTtl !== undefined) return wrongTtl;
-    const updated: BucketDescription = { ...bucket, ttlMs: changes.ttlMs ?? bucket.ttlMs };
+  #update(name: string, changes: BucketChanges): MapAnswer {
+    const bucket = this.#bucket(name);
+    if (bucket === undefined) return unknownBucket(name);
+    return this.#replaceBucket(bucket, changedBucket(bucket, changes, groupSizeOf(this.#map.groups)));
+  }
+
+  #flush(name: string, version: number): MapAnswer {
+    const bucket = this.#bucket(name);
+    if (bucket === undefined) return unknownBucket(name);
+    const flushed = flushedBucket(bucket, version);
+    if (!isRefusal(flushed) && flushed.quorum?.flushedThrough === bucket.quorum?.flushedThrough)
+      return { ok: true, bucket };
+    return this.#replaceBucket(bucket, flushed);
+  }
+
+  #renew(node: NodeDescription): MapAnswer {
+    const known = this.#map.nodes.find((candidate) => candidate.id === node.id);
+    if (known === undefined) return refused('NOT_FOUND', `there is no node '${node.id}'`);
+    if (node.incarnation === '' || node.incarnation === known.incarnation)
+      return refused('WRONG_ARGUMENTS', `node '${node.id}' is known by this incarnation; nothing is renewed`);
+    const { resp, http, grpc, incarnation } = node;
+    const renewed: NodeDescription = { ...known, resp, http, grpc, incarnation, forgot: true };
     this.#replace({
-      buckets: this.#map.buckets.map((candidate) => (candidate === bucket ? updated : candidate)),
+      nodes: this.#map.nodes.map((candidate) => (candidate === known ? renewed : candidate)),
     });
-    return { ok: true, bucket: updated };
+    return { ok: true, node: renewed };
   }
 
   #drop(name: string): MapAnswer {
-    const bucket = this.#map.buckets.find((candidate) => candidate.name === name);
-    if (bucket === undefined) return refused('UNKNOWN_BUCKET', `there is no bucket '${name}'`);
+    const bucket = this.#bucket(name);
+    if (bucket === undefined) return unknownBucket(name);
     if (bucket.id === 0)
       return refused(
         'BUCKET_UNCHANGEABLE',
@@ -155,6 +168,18 @@ export class MapState {
       );
     this.#replace({ buckets: this.#map.buckets.filter((candidate) => candidate !== bucket) });
     return { ok: true, bucket };
+  }
+
+  #bucket(name: string): BucketDescription | undefined {
+    return this.#map.buckets.find((candidate) => candidate.name === name);
+  }
+
+  #replaceBucket(before: BucketDescription, after: BucketDescription | PolicyRefusal): MapAnswer {
+    if (isRefusal(after)) return refusedBy(after);
+    this.#replace({
+      buckets: this.#map.buckets.map((candidate) => (candidate === before ? after : candidate)),
+    });
+    return { ok: true, bucket: after };
   }
 
   #replace(changes: Partial<ClusterMap>): void {
@@ -166,8 +191,10 @@ function refused(code: ErrorCode, message: string): MapAnswer {
   return { ok: false, code, message };
 }
 
-/** A time to live that the groups' logs could not carry must not come into the map: they would stop over it. */
-function refusedTtl(ttlMs: number): MapAnswer | undefined {
-  if (Number.isSafeInteger(ttlMs) && ttlMs >= 0 && ttlMs < TTL_END_MS) return undefined;
-  return refused('WRONG_ARGUMENTS', `a time to live is a whole number of milliseconds from 0 to 2^48 - 1`);
+function refusedBy({ code, message }: PolicyRefusal): MapAnswer {
+  return refused(code, message);
+}
+
+function unknownBucket(name: string): MapAnswer {
+  return refused('UNKNOWN_BUCKET', `there is no bucket '${name}'`);
 }

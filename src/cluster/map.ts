@@ -3,7 +3,7 @@
  * group 0 decides it; every peer frame carries the sender's epoch, and whoever is behind asks for the newer map.
  */
 import type { NodeId } from '../protocol/raft/types.js';
-import type { BucketDescription, EvictionPolicy } from '../store/types.js';
+import type { BucketDescription, EvictionPolicy, QuorumPolicy } from '../store/types.js';
 
 export type NodeRole = 'storage' | 'coordinator' | 'log';
 
@@ -45,8 +45,10 @@ export interface ClusterMap {
   readonly nextBucketId: number;
 }
 
-/** What a bucket shall be; the map gives it its id. */
-export type BucketSpecification = Omit<BucketDescription, 'id'>;
+/** What a bucket shall be; the map gives it its id, and what its quorum policy leaves open. */
+export type BucketSpecification = Omit<BucketDescription, 'id' | 'quorum'> & {
+  readonly quorum?: Partial<QuorumPolicy>;
+};
 
 /** What of a bucket can be changed while data is in it; what is absent stays. */
 export interface BucketChanges {
@@ -60,4 +62,11 @@ export interface BucketChanges {
   readonly readRepair?: boolean;
   readonly hintedHandoff?: boolean;
   readonly antiEntropy?: boolean;
+}
+
+/** Members of the groups that hold data: the storage nodes, at most `cluster.replicas`. */
+export function groupSizeOf(groups: readonly GroupDescription[]): number {
+  let size = 0;
+  for (const group of groups) if (group.id !== 0) size = Math.max(size, group.members.length);
+  return size;
 }

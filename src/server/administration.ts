@@ -4,8 +4,9 @@
  */
 import { QuoinError } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
+import type { NodeDescription } from '../cluster/map.js';
 import type { MapAnswer, MapChange } from '../cluster/map-state.js';
-import { unwrapAnswer } from '../cluster/map-state.js';
+import { unwrapAnswer, unwrapNode } from '../cluster/map-state.js';
 import type { Env } from '../env/env.js';
 import type { NodeId } from '../protocol/raft/types.js';
 import type { MapReplica } from '../replica/map-replica.js';
@@ -57,7 +58,17 @@ export class Administration {
     this.#leader = options.leader;
   }
 
+  /** A change of a bucket. */
   submit(change: MapChange): Promise<BucketDescription> {
+    return this.#submit(change, unwrapAnswer);
+  }
+
+  /** Makes a node known by its new incarnation; see the change `renew-node`. */
+  renewNode(node: NodeDescription): Promise<NodeDescription> {
+    return this.#submit({ change: 'renew-node', node }, unwrapNode);
+  }
+
+  #submit<Answer>(change: MapChange, unwrap: (answer: MapAnswer) => Answer): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#waiting.size >= LIMITS.maxBuckets) {
         reject(new QuoinError('OVERLOADED', 'too many changes of the cluster map under way'));
@@ -75,7 +86,7 @@ export class Administration {
           if (answer instanceof QuoinError) reject(answer);
           else {
             try {
-              resolve(unwrapAnswer(answer));
+              resolve(unwrap(answer));
             } catch (error) {
               reject(error instanceof Error ? error : new Error(String(error)));
             }

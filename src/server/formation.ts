@@ -44,9 +44,12 @@ export class Formation {
   /** What the first map is made of beside the nodes, as a person reads it. */
   get settings(): string {
     const { replicas, buckets } = this.#options;
-    const described = buckets.map(
-      ({ name, replication, engine, ttlMs }) => `${name} (${replication}, ${engine}, ttl ${ttlMs} ms)`,
-    );
+    const described = buckets.map(({ name, replication, engine, ttlMs, retention, quorum }) => {
+      const words = [replication, engine, `ttl ${ttlMs} ms`];
+      for (const [key, value] of Object.entries({ ...retention, ...quorum }).sort())
+        words.push(`${key} ${value}`);
+      return `${name} (${words.join(', ')})`;
+    });
     return `replicas ${replicas}; buckets ${described.join(', ')}`;
   }
 
@@ -150,8 +153,16 @@ export class Formation {
       );
       return;
     }
+    let map: ClusterMap;
+    try {
+      map = firstMap({ clusterName, nodes, replicas, buckets });
+    } catch (error) {
+      if (!(error instanceof QuoinError)) throw error;
+      this.#fail(error);
+      return;
+    }
     this.#done = true;
-    onMap(firstMap({ clusterName, nodes, replicas, buckets }));
+    onMap(map);
   }
 
   #fail(error: QuoinError): void {

@@ -8,7 +8,7 @@
 import { QuoinError } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
 import type { Logger } from '../base/logger.js';
-import type { BucketSpecification, ClusterMap, NodeDescription } from '../cluster/map.js';
+import type { BucketChanges, BucketSpecification, ClusterMap, NodeDescription } from '../cluster/map.js';
 import { encodeMap } from '../cluster/map-codec.js';
 import type { MapChange } from '../cluster/map-state.js';
 import type { EngineHost } from '../engine/engine-host.js';
@@ -278,10 +278,10 @@ export class Node implements NodeServer {
     );
   }
 
-  async updateBucket(name: string, changes: { readonly ttlMs?: number }): Promise<BucketDescription> {
+  async updateBucket(name: string, changes: BucketChanges): Promise<BucketDescription> {
     return this.#changeMap(
       { change: 'update-bucket', name, changes },
-      (bucket) => this.#known.bucketsById.get(bucket.id)?.ttlMs === bucket.ttlMs,
+      (bucket) => JSON.stringify(this.#known.bucketsById.get(bucket.id)) === JSON.stringify(bucket),
     );
   }
 

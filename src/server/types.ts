@@ -1,13 +1,13 @@
 /**
  * What a node offers to its front doors (`src/api`), to the embedding API and to the simulator's workloads.
  */
-import type { BucketSpecification, ClusterMap, NodeDescription } from '../cluster/map.js';
+import type { BucketChanges, BucketSpecification, ClusterMap, NodeDescription } from '../cluster/map.js';
 import type { NodeId, Role } from '../protocol/raft/types.js';
 import type { CommandDefinition } from '../store/command.js';
 import type { Reply } from '../store/reply.js';
 import type { BucketDescription, SessionStamp } from '../store/types.js';
 
-export type { BucketSpecification } from '../cluster/map.js';
+export type { BucketChanges, BucketSpecification } from '../cluster/map.js';
 
 /** Gets a request's answer. */
 export interface Completion {
@@ -110,7 +110,7 @@ export interface NodeServer {
   digestOfSlot(slot: number): number;
 
   createBucket(specification: BucketSpecification): Promise<BucketDescription>;
-  updateBucket(name: string, changes: { readonly ttlMs?: number }): Promise<BucketDescription>;
+  updateBucket(name: string, changes: BucketChanges): Promise<BucketDescription>;
   dropBucket(name: string): Promise<void>;
   /** Waits until a write by this node before now is on at least `replicas` followers or the time is up; returns how many have it. */
   waitForReplicas(slot: number, replicas: number, timeoutMs: number): Promise<number>;

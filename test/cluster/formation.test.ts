@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { firstMap } from '../../src/cluster/formation.js';
-import type { NodeRole } from '../../src/cluster/map.js';
+import type { BucketSpecification, ClusterMap, NodeRole } from '../../src/cluster/map.js';
 import { decodeMap, encodeMap, slotRanges } from '../../src/cluster/map-codec.js';
 import { describeNode } from '../support/fake-node.js';
 
@@ -55,6 +55,32 @@ describe('the first map', () => {
     const map = firstMap({ clusterName: 'test', nodes, replicas: 3, buckets: [] });
     expect(map.nodes).toHaveLength(3);
     for (const { members } of map.groups) expect(members).not.toContain('n2');
+  });
+
+  test.each([
+    ['storage', ['coordinator']],
+    ['coordinator', ['storage']],
+  ] as const)('needs a node with the role %s', (role, roles) => {
+    expect(() => mapOf(['n1', 'n2'], roles)).toThrow(
+      expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringContaining(`role ${role}`) }),
+    );
+  });
+
+  test('gives an eventual bucket copies on the storage nodes alone, and refuses one that wants more', () => {
+    const nodes = ['n1', 'n2', 'c1'].map((id) => ({
+      ...describeNode(id),
+      roles: id === 'c1' ? (['coordinator'] as const) : (['storage', 'coordinator'] as const),
+    }));
+    const eventual = { name: 'e', replication: 'quorum', engine: 'memory', ttlMs: 0 } as const;
+    const make = (bucket: BucketSpecification): ClusterMap =>
+      firstMap({ clusterName: 'test', nodes, replicas: 3, buckets: [bucket] });
+    expect(make(eventual).buckets[0]?.quorum).toMatchObject({ n: 2, r: 2, w: 2 });
+    expect(() => make({ ...eventual, quorum: { n: 3 } })).toThrow(
+      expect.objectContaining({
+        code: 'CONFIG_INVALID',
+        message: expect.stringContaining("bucket 'e': n must"),
+      }),
+    );
   });
 
   test('names another cluster when one node is on another data directory', () => {

@@ -2,22 +2,24 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/base/limits.js';
 import { firstMap } from '../../src/cluster/formation.js';
-import type { BucketSpecification } from '../../src/cluster/map.js';
+import type { BucketChanges, BucketSpecification, NodeDescription } from '../../src/cluster/map.js';
+import { decodeMap, encodeMap } from '../../src/cluster/map-codec.js';
 import {
   encodeChange,
   type MapAnswer,
   type MapChange,
   MapState,
   unwrapAnswer,
+  unwrapNode,
 } from '../../src/cluster/map-state.js';
 import { describeNode } from '../support/fake-node.js';
 
-function freshState(): MapState {
+function freshState(nodes = 1): MapState {
   return new MapState(
     firstMap({
       clusterName: 'test',
-      nodes: [describeNode('n1')],
-      replicas: 1,
+      nodes: Array.from({ length: nodes }, (_, index) => describeNode(`n${index + 1}`)),
+      replicas: 3,
       buckets: [{ name: 'default', replication: 'raft', engine: 'memory', ttlMs: 0 }],
     }),
   );
@@ -85,7 +87,7 @@ describe('the map as group 0 changes it', () => {
     ['a name with a space', bucketNamed('a b'), 'WRONG_ARGUMENTS'],
     ['a name that begins with a dot', bucketNamed('.a'), 'WRONG_ARGUMENTS'],
     ['a name that is too long', bucketNamed('a'.repeat(LIMITS.maxBucketNameBytes + 1)), 'WRONG_ARGUMENTS'],
-    ['a replication of another version', bucketNamed('a', { replication: 'quorum' }), 'NOT_SUPPORTED'],
+    ['a replication of another version', bucketNamed('a', { replication: 'mencius' }), 'NOT_SUPPORTED'],
     ['an engine of another version', bucketNamed('a', { engine: 'level' }), 'NOT_SUPPORTED'],
     ['an engine of nobody', { ...bucketNamed('a'), engine: 'rocks' as 'lmdb' }, 'NOT_SUPPORTED'],
     ['a negative time to live', bucketNamed('a', { ttlMs: -1 }), 'WRONG_ARGUMENTS'],
@@ -168,6 +170,183 @@ describe('the map as group 0 changes it', () => {
       }),
       { seed: 1, numRuns: 60 },
     );
+  });
+});
+
+describe('an eventual bucket', () => {
+  const eventual = (changes: Partial<BucketSpecification> = {}): BucketSpecification =>
+    bucketNamed('e', { replication: 'quorum', ...changes });
+
+  function createEventual(state: MapState, changes: Partial<BucketSpecification> = {}): MapAnswer {
+    return apply(state, { change: 'create-bucket', bucket: eventual(changes) });
+  }
+
+  function update(state: MapState, changes: BucketChanges): MapAnswer {
+    return apply(state, { change: 'update-bucket', name: 'e', changes });
+  }
+
+  const ON = { readRepair: true, hintedHandoff: true, antiEntropy: true, flushedThrough: 0 };
+
+  test.each([
+    [1, { n: 1, r: 1, w: 1 }],
+    [2, { n: 2, r: 2, w: 2 }],
+    [3, { n: 3, r: 2, w: 2 }],
+    [5, { n: 3, r: 2, w: 2 }],
+  ])('of %i nodes has up to three copies and majorities unless told otherwise', (nodes, policy) => {
+    expect(createEventual(freshState(nodes))).toMatchObject({ bucket: { quorum: { ...policy, ...ON } } });
+  });
+
+  test('fills in what its policy leaves open', () => {
+    const wanted = { w: 1, n: 2, hintedHandoff: false };
+    expect(createEventual(freshState(3), { quorum: wanted })).toMatchObject({
+      bucket: { engine: 'memory', quorum: { ...ON, n: 2, r: 2, w: 1, hintedHandoff: false } },
+    });
+  });
+
+  test.each([
+    ['more copies than a group has members', { quorum: { n: 4 } }, /^n must be a whole number from 1 to 3/],
+    ['no copies', { quorum: { n: 0 } }, /^n must be/],
+    ['parts of a copy', { quorum: { n: 1.5 } }, /^n must be/],
+    ['r above n', { quorum: { n: 2, r: 3 } }, /^r must be a whole number from 1 to 2/],
+    ['w above n', { quorum: { w: 4 } }, /^w must be a whole number from 1 to 3/],
+    ['w of nobody', { quorum: { w: 0 } }, /^w must be/],
+    [
+      'a switch that is no switch',
+      { quorum: { readRepair: 1 as never } },
+      /^readRepair must be true or false/,
+    ],
+    [
+      'a quorum without being one',
+      { replication: 'raft', quorum: { w: 1 } },
+      /^w belongs to buckets of quorum/,
+    ],
+    [
+      'bounds with an engine on disk',
+      { engine: 'lmdb', retention: { maxIdleMs: 5, maxMemoryBytes: 0, eviction: 'noeviction' } },
+      /need the engine memory/,
+    ],
+    [
+      'eviction without a bound',
+      { retention: { maxIdleMs: 0, maxMemoryBytes: 0, eviction: 'lru' } },
+      /eviction lru needs maxMemory/,
+    ],
+    [
+      'an idle time in parts of a millisecond',
+      { retention: { maxIdleMs: 0.5, maxMemoryBytes: 0, eviction: 'noeviction' } },
+      /maxIdle is a whole number/,
+    ],
+    [
+      'an eviction of nobody',
+      { retention: { maxIdleMs: 0, maxMemoryBytes: 9, eviction: 'random' as 'lru' } },
+      /eviction must be one of/,
+    ],
+  ] as const)('refuses %s', (_what, changes, message) => {
+    const state = freshState(3);
+    const answer = createEventual(state, changes);
+    expect(answer).toMatchObject({ ok: false, message: expect.stringMatching(message) });
+    expect(state.map.epoch).toBe(1);
+  });
+
+  test('changes what can be changed while data is in it', () => {
+    const state = freshState(3);
+    createEventual(state);
+    const changes = {
+      ttlMs: 5,
+      maxIdleMs: 6,
+      maxMemoryBytes: 7,
+      eviction: 'lfu',
+      r: 1,
+      w: 3,
+      readRepair: false,
+      hintedHandoff: false,
+      antiEntropy: false,
+    } as const;
+    const { ttlMs, maxIdleMs, maxMemoryBytes, eviction, ...quorum } = changes;
+    expect(update(state, changes)).toEqual({
+      ok: true,
+      bucket: {
+        id: 1,
+        name: 'e',
+        replication: 'quorum',
+        engine: 'memory',
+        ttlMs,
+        retention: { maxIdleMs, maxMemoryBytes, eviction },
+        quorum: { n: 3, ...quorum, flushedThrough: 0 },
+      },
+    });
+    const freed = update(state, { maxIdleMs: 0, maxMemoryBytes: 0 });
+    expect(freed).toMatchObject({ bucket: { quorum: { r: 1, w: 3 } } });
+    expect(freed.ok && 'bucket' in freed && freed.bucket.retention).toBeUndefined();
+  });
+
+  test.each(['id', 'name', 'replication', 'engine', 'n'])('refuses to change its %s', (key) => {
+    const state = freshState(3);
+    createEventual(state);
+    expect(codeOf(update(state, { [key]: 2 }))).toBe('BUCKET_UNCHANGEABLE');
+    expect(state.map.epoch).toBe(2);
+  });
+
+  test('refuses changes that break its rules, and of what it does not have', () => {
+    const state = freshState(3);
+    createEventual(state, { engine: 'lmdb' });
+    const wrong: readonly (readonly [BucketChanges, string])[] = [
+      [{ r: 4 }, 'WRONG_ARGUMENTS'],
+      [{ w: 0 }, 'WRONG_ARGUMENTS'],
+      [{ maxIdleMs: 5 }, 'NOT_SUPPORTED'],
+      [{ ttlMs: -1 }, 'WRONG_ARGUMENTS'],
+      [{ colour: 1 } as BucketChanges, 'WRONG_ARGUMENTS'],
+    ];
+    for (const [changes, code] of wrong) expect(codeOf(update(state, changes))).toBe(code);
+    const ofRaft = apply(state, { change: 'update-bucket', name: 'default', changes: { r: 1 } });
+    expect(codeOf(ofRaft)).toBe('WRONG_ARGUMENTS');
+    expect(state.map.epoch).toBe(2);
+  });
+
+  test('is flushed through the highest version that was asked for', () => {
+    const state = freshState(3);
+    createEventual(state);
+    const flush = (version: number, name = 'e'): MapAnswer =>
+      apply(state, { change: 'flush-bucket', name, version });
+    expect(flush(700)).toMatchObject({ bucket: { quorum: { flushedThrough: 700 } } });
+    expect(flush(500)).toMatchObject({ bucket: { quorum: { flushedThrough: 700 } } });
+    expect(state.map.epoch).toBe(3);
+    expect([flush(-1), flush(2 ** 53), flush(9, 'x'), flush(9, 'default')].map(codeOf)).toEqual([
+      'WRONG_ARGUMENTS',
+      'WRONG_ARGUMENTS',
+      'UNKNOWN_BUCKET',
+      'NOT_SUPPORTED',
+    ]);
+    expect(update(state, { r: 1 })).toMatchObject({ bucket: { quorum: { flushedThrough: 700 } } });
+  });
+});
+
+describe('a node that comes back', () => {
+  test('with a new data directory is known by it, at its addresses, and as one that forgot', () => {
+    const state = freshState(3);
+    const before = state.map.nodes[1]!;
+    const back = { ...before, incarnation: 'fresh', resp: 'elsewhere:1', weight: 9, roles: ['log'] as const };
+    const answer = apply(state, { change: 'renew-node', node: back });
+    const renewed = { ...before, incarnation: 'fresh', resp: 'elsewhere:1', forgot: true };
+    expect(answer).toEqual({ ok: true, node: renewed });
+    expect(unwrapNode(answer)).toEqual(renewed);
+    expect(() => unwrapAnswer(answer)).toThrow(expect.objectContaining({ code: 'INTERNAL' }));
+    expect(state.map.nodes.map(({ id }) => id)).toEqual(['n1', 'n2', 'n3']);
+    expect(state.map.nodes[1]).toEqual(renewed);
+    expect(state.map.epoch).toBe(2);
+    expect(decodeMap(encodeMap(state.map))).toEqual(state.map);
+  });
+
+  test('with the same, or that nobody knows, changes nothing', () => {
+    const state = freshState(3);
+    const [known] = state.map.nodes;
+    const renew = (changes: Partial<NodeDescription>): string =>
+      codeOf(apply(state, { change: 'renew-node', node: { ...known!, ...changes } }));
+    expect([renew({}), renew({ incarnation: '' }), renew({ id: 'n9', incarnation: 'x' })]).toEqual([
+      'WRONG_ARGUMENTS',
+      'WRONG_ARGUMENTS',
+      'NOT_FOUND',
+    ]);
+    expect(state.map.epoch).toBe(1);
   });
 });
 

@@ -112,11 +112,30 @@ describe('forming a cluster', () => {
       { buckets: [] },
       { buckets: [{ name: 'default', replication: 'raft', engine: 'lmdb', ttlMs: 0 }] },
       { buckets: [{ name: 'default', replication: 'raft', engine: 'memory', ttlMs: 5 }] },
+      { buckets: [{ name: 'default', replication: 'quorum', engine: 'memory', ttlMs: 0, quorum: { w: 1 } }] },
     ] as const) {
       const fixture = new Fixture('n1');
       expect(fixture.formation.receive(new Fixture('n2', changes).hello())).toBe(false);
       expect(fixture.outcome).toBe('WRONG_CLUSTER');
     }
+  });
+
+  test('of which one node coordinates only puts no data there; without a storage node it fails', () => {
+    const form = (storage: readonly string[]): Fixture => {
+      const fixtures = IDS.map((id) => {
+        const roles = storage.includes(id) ? (['storage'] as const) : (['coordinator'] as const);
+        return new Fixture(id, { self: nodeOf(id, { roles }) });
+      });
+      for (const from of fixtures.slice(1)) fixtures[0]!.formation.receive(from.hello());
+      return fixtures[0]!;
+    };
+    const { maps } = form(['n1', 'n2']);
+    expect(maps[0]?.groups.map(({ members }) => members)).toEqual([
+      ['n1', 'n2'],
+      ['n1', 'n2'],
+      ['n2', 'n1'],
+    ]);
+    expect(form([]).outcome).toBe('CONFIG_INVALID');
   });
 
   test('fails where two nodes have one id', () => {

@@ -8,9 +8,11 @@
 
 import { QuoinError } from '../../src/base/errors.js';
 import { SLOT_COUNT, slotOf, tokenOf } from '../../src/base/slots.js';
+import { bucketFrom, changedBucket, isRefusal, type PolicyRefusal } from '../../src/cluster/bucket-policy.js';
 import type { ClusterMap, GroupDescription, NodeDescription } from '../../src/cluster/map.js';
 import type { EngineRecord } from '../../src/engine/types.js';
 import type {
+  BucketChanges,
   BucketSpecification,
   GroupStatus,
   NodeCounters,
@@ -106,6 +108,14 @@ class MapKeySpace implements KeySpace {
   }
 }
 
+/** Members of each group, as far as buckets are asked. */
+const GROUP_SIZE = 3;
+
+function allowed(outcome: BucketDescription | PolicyRefusal): BucketDescription {
+  if (isRefusal(outcome)) throw new QuoinError(outcome.code, outcome.message);
+  return outcome;
+}
+
 /** What the fake nodes of one cluster share: buckets, keys and the number of the last write. */
 export class FakeStore {
   readonly keyspaces = new Map<number, MapKeySpace>();
@@ -125,15 +135,15 @@ export class FakeStore {
     if (this.buckets.some((bucket) => bucket.name === specification.name)) {
       throw new QuoinError('BUCKET_EXISTS', `bucket '${specification.name}' exists`);
     }
-    const bucket = { id: this.nextBucketId++, ...specification };
+    const bucket = allowed(bucketFrom(this.nextBucketId++, specification, GROUP_SIZE));
     this.buckets = [...this.buckets, bucket];
     this.keyspaces.set(bucket.id, new MapKeySpace(this, bucket));
     this.epoch++;
     return bucket;
   }
 
-  update(name: string, changes: { readonly ttlMs?: number }): BucketDescription {
-    const bucket = { ...this.bucket(name), ...changes };
+  update(name: string, changes: BucketChanges): BucketDescription {
+    const bucket = allowed(changedBucket(this.bucket(name), changes, GROUP_SIZE));
     this.buckets = this.buckets.map((one) => (one.id === bucket.id ? bucket : one));
     const keyspace = this.keyspaces.get(bucket.id);
     if (keyspace !== undefined) keyspace.bucket = bucket;
@@ -397,7 +407,7 @@ export class FakeNode implements NodeServer {
     return this.store.create(specification);
   }
 
-  async updateBucket(name: string, changes: { readonly ttlMs?: number }): Promise<BucketDescription> {
+  async updateBucket(name: string, changes: BucketChanges): Promise<BucketDescription> {
     return this.store.update(name, changes);
   }
 
