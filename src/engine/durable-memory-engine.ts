@@ -10,6 +10,7 @@ import { recordChecksum } from './checksum.js';
 import { Ledger, type LedgeredEngine, type WriteBack } from './ledger.js';
 import { MemoryEngine } from './memory/memory-engine.js';
 import type {
+  AccessTracker,
   DiskTable,
   Engine,
   EngineKind,
@@ -32,6 +33,10 @@ export class DurableMemoryEngine implements Engine, LedgeredEngine {
       this.#memory.put(token, key, value, version, expiresAtMs);
       return true;
     });
+  }
+
+  get access(): AccessTracker {
+    return this.#memory.access;
   }
 
   get(token: number, key: Buffer): EngineRecord | undefined {

@@ -132,7 +132,7 @@ export interface AccessTracker {
   /** Logarithmic count of uses, 0 to 255, which decays with time; undefined when there is none. */
   frequencyOf(token: number, key: Buffer): number | undefined;
   /** The same for the record that the engine's last `get` has found, without looking it up again; before any write. */
-  touchFound(): void;
+  touchFound(token: number): void;
   idleMsOfFound(): number;
   /** Keys that have not been used for so long, the longest first. */
   findIdle(order: number, maxIdleMs: number, maxKeys: number, visitor: AccessVisitor): void;

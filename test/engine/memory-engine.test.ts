@@ -13,6 +13,17 @@ testEngine(
   300,
 );
 
+testEngine(
+  'the memory engine that keeps the order of use',
+  async () => {
+    const engine = new MemoryEngine();
+    engine.access.track();
+    engine.access.separate(3, [1, 127, 8191]);
+    return { engine: () => engine, close: async () => {} };
+  },
+  300,
+);
+
 const value = Buffer.alloc(64, 'v');
 
 function fill(engine: MemoryEngine, prefix: string, count: number): void {

@@ -124,25 +124,25 @@ export class AccessOrder {
   ): void {
     invariant(number >= 0 && number < 0x10000, 'orders are numbered with 16 bits');
     this.#orders[number] ??= newOrder();
-    const joining: { readonly reference: number; readonly usedAtMs: number }[] = [];
+    const joining: number[] = [];
     for (const slot of slots) {
       if (this.#orderOfSlot[slot] === number) continue;
       referencesOf(slot, (reference) => {
-        joining.push({ reference, usedAtMs: this.usedAtMs(reference) });
+        joining.push(reference);
         this.remove(slot, reference);
       });
       this.#orderOfSlot[slot] = number;
     }
     if (joining.length === 0) return;
     this.walkFromTail(number, (reference) => {
-      joining.push({ reference, usedAtMs: this.usedAtMs(reference) });
+      joining.push(reference);
       return true;
     });
-    this.#count -= this.#orders[number].count;
+    this.#count -= this.countOf(number);
     const order = newOrder();
     this.#orders[number] = order;
-    joining.sort((left, right) => left.usedAtMs - right.usedAtMs);
-    for (const { reference } of joining) this.#addKnown(order, reference);
+    joining.sort((left, right) => this.usedAtMs(left) - this.usedAtMs(right));
+    for (const reference of joining) this.#addKnown(order, reference);
   }
 
   #order(slot: number): Order {

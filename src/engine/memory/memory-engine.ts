@@ -2,10 +2,12 @@
  * The memory engine: one bucket's records in a `RecordTable`, with counts and digests by slot. Nothing is durable;
  * `DurableMemoryEngine` adds that.
  */
-import { slotOfToken } from '../../base/slots.js';
+import { firstTokenOfSlot, SLOT_COUNT, slotOfToken } from '../../base/slots.js';
 import { recordChecksum, recordDigest } from '../checksum.js';
 import { SlotStatistics } from '../slot-statistics.js';
 import type {
+  AccessTracker,
+  DiskWrite,
   Engine,
   EngineKind,
   EngineMergeResult,
@@ -14,15 +16,29 @@ import type {
   ScanVisitor,
   VersionVisitor,
 } from '../types.js';
+import { MemoryAccess } from './memory-access.js';
 import { RecordTable } from './record-table.js';
 
 export class MemoryEngine implements Engine {
   readonly kind: EngineKind = 'memory';
-  readonly #table = new RecordTable();
+  #table = new RecordTable();
   readonly #statistics = new SlotStatistics();
+  /** What the last `get` found; valid until the next write. */
+  #found = 0;
+  readonly access: AccessTracker;
+
+  constructor() {
+    this.access = new MemoryAccess({
+      table: () => this.#table,
+      found: () => this.#found,
+      memoryBytes: () => this.memoryBytes(),
+      keepOrder: () => this.#keepOrder(),
+    });
+  }
 
   get(token: number, key: Buffer): EngineRecord | undefined {
     const reference = this.#table.find(token, key);
+    this.#found = reference;
     return reference === 0 ? undefined : this.#table.record(reference);
   }
 
@@ -115,6 +131,33 @@ export class MemoryEngine implements Engine {
     return { digest, count };
   }
 
+  /**
+   * Copies records from `fromToken` on into a list of writes, about so many and so large, but never parts keys of equal
+   * token. Returns the token to go on with.
+   */
+  gatherWrites(
+    fromToken: number,
+    toToken: number,
+    maxRecords: number,
+    maxBytes: number,
+    into: DiskWrite[],
+  ): number {
+    const table = this.#table;
+    const cursor = table.cursor(fromToken);
+    let bytes = 0;
+    let lastToken = -1;
+    for (; cursor.reference !== 0 && cursor.token < toToken; cursor.next()) {
+      const { token, reference } = cursor;
+      if ((into.length >= maxRecords || bytes >= maxBytes) && token !== lastToken) return token;
+      lastToken = token;
+      const { value, version, expiresAtMs } = table.record(reference);
+      const key = table.key(reference);
+      bytes += key.length + value.length;
+      into.push({ token, key, value, version, expiresAtMs, checksum: table.checksum(reference) });
+    }
+    return toToken;
+  }
+
   keyCount(): number {
     return this.#statistics.keyCount;
   }
@@ -136,6 +179,25 @@ export class MemoryEngine implements Engine {
   clear(): void {
     this.#table.clear();
     this.#statistics.clear();
+  }
+
+  /** Moves all records into a table that keeps the order of use, slot by slot, so that little is there twice. */
+  #keepOrder(): void {
+    const old = this.#table;
+    const fresh = new RecordTable({ keepsOrder: true });
+    for (let slot = 0; slot < SLOT_COUNT; slot++) {
+      if (this.#statistics.keysInSlot(slot) === 0) continue;
+      const end = firstTokenOfSlot(slot + 1);
+      const cursor = old.cursor(firstTokenOfSlot(slot));
+      for (; cursor.reference !== 0 && cursor.token < end; cursor.next()) {
+        const { token, reference } = cursor;
+        const { value, version, expiresAtMs } = old.record(reference);
+        fresh.put(token, old.key(reference), value, version, expiresAtMs, old.checksum(reference));
+      }
+      old.removeSlot(slot);
+    }
+    this.#table = fresh;
+    this.#found = 0;
   }
 
   memoryBytes(): number {

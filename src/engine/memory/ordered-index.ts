@@ -63,7 +63,7 @@ export class OrderedIndex {
   }
 
   get memoryBytes(): number {
-    return this.#memoryBytes;
+    return this.#memoryBytes + this.#spareArrays.length * FULL_ARRAY_LENGTH * 4;
   }
 
   #segmentOf(token: number): Segment | undefined {
@@ -306,6 +306,7 @@ export class OrderedIndex {
     this.#roots = new Array<Root | undefined>(ROOT_COUNT).fill(undefined);
     this.#count = 0;
     this.#memoryBytes = 0;
+    this.#spareArrays.length = 0;
     this.#segment = undefined;
   }
 

@@ -4,16 +4,24 @@
  *
  * Invariant: a reference is valid until the next write to the table.
  */
+import { invariant } from '../../base/errors.js';
+import { slotOfToken, tokenOf } from '../../base/slots.js';
 import { recordChecksum, recordDigest } from '../checksum.js';
 import { mergeOrder } from '../merge-order.js';
 import type { EngineMergeResult, EngineRecord } from '../types.js';
+import { ACCESS_WORDS, AccessOrder } from './access-order.js';
 import type { IndexCursor } from './index-cursor.js';
 import { OrderedIndex } from './ordered-index.js';
 import { RecordStore } from './record-store.js';
 
+/** What an entry of the index takes, about: eight bytes at a load between a half and four fifths. */
+const INDEX_ENTRY_BYTES = 14;
+
 export class RecordTable {
-  readonly #records = new RecordStore();
-  readonly #index = new OrderedIndex(this.#records);
+  readonly #records: RecordStore;
+  readonly #index: OrderedIndex;
+  /** Who was used when, in a table that keeps it. */
+  readonly order: AccessOrder | undefined;
   /** What the record that the last `put`, `merge` or `remove` replaced had in it: digest and bytes, when there was one. */
   replacedDigest = 0;
   replacedBytes = 0;
@@ -25,13 +33,30 @@ export class RecordTable {
   /** What the last `merge` that was applied adds to the digest of its slot. */
   mergedDigest = 0;
 
+  constructor(options: { readonly keepsOrder: boolean } = { keepsOrder: false }) {
+    const { keepsOrder } = options;
+    this.#records = new RecordStore({ ownWords: keepsOrder ? ACCESS_WORDS : 0, fine: keepsOrder });
+    this.#index = new OrderedIndex(this.#records);
+    this.order = keepsOrder ? new AccessOrder(this.#records) : undefined;
+  }
+
   /** Entries, tombstones included. */
   get count(): number {
     return this.#index.count;
   }
 
   get memoryBytes(): number {
-    return this.#records.memoryBytes + this.#index.memoryBytes;
+    return this.#records.memoryBytes + this.#index.memoryBytes + (this.order?.memoryBytes ?? 0);
+  }
+
+  /** Of it, what stands ready for new records. */
+  get freeBytes(): number {
+    return this.#records.freeBytes;
+  }
+
+  /** About what a record with so many bytes of key and value takes, its entry in the index included. */
+  recordBytes(dataBytes: number): number {
+    return this.#records.recordBytes(dataBytes) + INDEX_ENTRY_BYTES;
   }
 
   /** The reference of a record or tombstone; 0 when there is neither. */
@@ -57,6 +82,7 @@ export class RecordTable {
     if (found === 0) {
       const reference = this.#records.allocate(token, key, value, version, expiresAtMs, checksum, tombstone);
       this.#index.insertSought(token, key, reference);
+      this.order?.add(slotOfToken(token), reference);
       return false;
     }
     this.#noteReplaced(found);
@@ -71,6 +97,7 @@ export class RecordTable {
       tombstone,
     );
     if (reference !== found) this.#index.replaceFound(reference);
+    if (this.order !== undefined) this.#noteUse(this.order, slotOfToken(token), found, reference);
     return true;
   }
 
@@ -94,6 +121,7 @@ export class RecordTable {
       this.mergedDigest = recordDigest(checksum, key.length, version, expiresAtMs);
       const reference = this.#records.allocate(token, key, value, version, expiresAtMs, checksum, false);
       this.#index.insertSought(token, key, reference);
+      this.order?.add(slotOfToken(token), reference);
       return 'applied';
     }
     const records = this.#records;
@@ -114,6 +142,7 @@ export class RecordTable {
     this.mergedDigest = recordDigest(checksum, key.length, version, expiresAtMs);
     const reference = records.replace(found, token, key, value, version, expiresAtMs, checksum, false);
     if (reference !== found) this.#index.replaceFound(reference);
+    if (this.order !== undefined) this.#noteUse(this.order, slotOfToken(token), found, reference);
     return 'applied';
   }
 
@@ -122,9 +151,15 @@ export class RecordTable {
     const found = this.#index.seek(token, key);
     if (found === 0) return false;
     this.#noteReplaced(found);
+    this.order?.remove(slotOfToken(token), found);
     this.#index.removeFound();
     this.#records.free(found);
     return true;
+  }
+
+  #noteUse(order: AccessOrder, slot: number, before: number, after: number): void {
+    if (before !== after) order.moved(slot, before, after);
+    order.touch(slot, after);
   }
 
   #noteReplaced(reference: number): void {
@@ -134,12 +169,30 @@ export class RecordTable {
   }
 
   removeSlot(slot: number): void {
-    this.#index.removeSlot(slot, (reference) => this.#records.free(reference));
+    this.#index.removeSlot(slot, (reference) => {
+      this.order?.remove(slot, reference);
+      this.#records.free(reference);
+    });
+  }
+
+  /**
+   * Moves up to so many records out of sparse slabs, so that their memory is given back; returns how many were moved. Every
+   * record's token must be its key's.
+   */
+  compact(maxRecords: number): number {
+    return this.#records.compact(maxRecords, (from, to) => {
+      const key = this.#records.key(to);
+      const token = tokenOf(key);
+      invariant(this.#index.seek(token, key) === from, 'a record is where its key says');
+      this.#index.replaceFound(to);
+      this.order?.moved(slotOfToken(token), from, to);
+    });
   }
 
   clear(): void {
     this.#index.clear();
     this.#records.clear();
+    this.order?.clear();
   }
 
   digest(reference: number): number {
