@@ -3,7 +3,8 @@
  *
  * A checkpoint freezes the ledger of every engine at one instant and commits all of them, with the caller's notes (the
  * index that each group's state reflects), as one transaction. So after a restart all buckets and notes are of one
- * instant, and the log goes on from there.
+ * instant, and the log goes on from there. Only memory engines of quorum buckets may be ahead of it: see
+ * `merged-memory-engine.ts`.
  *
  * A bucket's table has the bucket's id as its name. A dropped bucket's table goes with the next checkpoint: until then a
  * crash brings it back, and the log, which still holds the drop, drops it again.
@@ -15,6 +16,7 @@ import type { Clock } from '../env/env.js';
 import { DurableMemoryEngine } from './durable-memory-engine.js';
 import type { LedgeredEngine } from './ledger.js';
 import { LedgerEngine, ledgerEngineNotes } from './ledger-engine.js';
+import { MergedMemoryEngine } from './merged-memory-engine.js';
 import type { DiskStore, DiskWrite, Engine, EngineKind, TokenRange } from './types.js';
 
 /** What the host needs to know of a bucket. */
@@ -22,6 +24,8 @@ export interface HostedBucket {
   readonly id: number;
   readonly name: string;
   readonly engine: EngineKind;
+  /** `quorum`: records merge by version, and what was written since a checkpoint is merged again after a crash. */
+  readonly replication?: string;
 }
 
 /** Notes of the engines themselves; the caller's notes must not begin like this. */
@@ -67,8 +71,13 @@ export class EngineHost {
   #make(bucket: HostedBucket, isDropped: boolean): Engine & LedgeredEngine {
     const store = this.#store();
     switch (bucket.engine) {
-      case 'memory':
-        return new DurableMemoryEngine(store.openTable(tableName(bucket.id)), { load: !isDropped });
+      case 'memory': {
+        const table = store.openTable(tableName(bucket.id));
+        const load = !isDropped;
+        return bucket.replication === 'quorum'
+          ? new MergedMemoryEngine(table, { load })
+          : new DurableMemoryEngine(table, { load });
+      }
       case 'lmdb':
         return new LedgerEngine(bucket.engine, store.openTable(tableName(bucket.id)), (name) =>
           store.note(noteName(bucket.id, name)),

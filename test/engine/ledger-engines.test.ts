@@ -8,8 +8,13 @@ import { openLmdb, removeDirectory, temporaryDirectory } from './support-lmdb.js
 const clock = new RealClock();
 
 /** An engine as a node has it: through the engine host, with checkpoints. */
-function hosted(engine: EngineKind, openDiskStore: () => DiskStore, destroy: () => void) {
-  const bucket = { id: 3, name: 'bucket', engine };
+function hosted(
+  engine: EngineKind,
+  replication: string,
+  openDiskStore: () => DiskStore,
+  destroy: () => void,
+) {
+  const bucket = { id: 3, name: 'bucket', engine, replication };
   let host = new EngineHost({ openDiskStore, clock });
   let running: Promise<void> | undefined;
   const beginCheckpoint = (): void => {
@@ -43,13 +48,18 @@ function hosted(engine: EngineKind, openDiskStore: () => DiskStore, destroy: () 
   };
 }
 
-for (const engine of ['lmdb', 'memory'] as const) {
+for (const [engine, replication] of [
+  ['lmdb', 'raft'],
+  ['memory', 'raft'],
+  ['memory', 'quorum'],
+] as const) {
   testEngine(
-    `a hosted ${engine} engine over the simulated store`,
+    `a hosted ${engine} engine of a ${replication} bucket over the simulated store`,
     async () => {
       const disk = new SimulatedDiskContents();
       return hosted(
         engine,
+        replication,
         () => new SimulatedDiskStore(disk, { clock }),
         () => {},
       );
@@ -57,11 +67,12 @@ for (const engine of ['lmdb', 'memory'] as const) {
     200,
   );
   testEngine(
-    `a hosted ${engine} engine over LMDB`,
+    `a hosted ${engine} engine of a ${replication} bucket over LMDB`,
     async () => {
       const directory = temporaryDirectory();
       return hosted(
         engine,
+        replication,
         () => openLmdb(directory),
         () => removeDirectory(directory),
       );
