@@ -119,6 +119,8 @@ function unionMessage(message: string): string {
 function valueAt(value: unknown, path: Path): unknown {
   let current = value;
   for (const part of path) {
+    // A list that was written as one string.
+    if (typeof current === 'string' && typeof part === 'number') return current;
     if (typeof current !== 'object' || current === null) return undefined;
     current = (current as Readonly<Record<string | number, unknown>>)[part];
   }

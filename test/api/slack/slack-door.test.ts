@@ -59,7 +59,7 @@ async function open(
     logger: SILENT_LOGGER,
     environment: {},
     post: async (url, init) => {
-      posted.push({ url, message: JSON.parse(String(init.body)) as Message });
+      posted.push({ url, message: JSON.parse(typeof init.body === 'string' ? init.body : '') as Message });
       return new Response('ok');
     },
     ...more,
