@@ -110,6 +110,10 @@ export const LIMITS = {
   maxSwimLoads: 8,
   /** Pings that a node sends for others at one time; past it they are not sent, and others are asked too. */
   maxSwimRelays: 1024,
+  /** Reads of eventual buckets that wait for other replicas, repairs after the answer included; past it OVERLOADED. */
+  maxPendingQuorumReads: 65_536,
+  /** Records in one answer to a peer's reads; past it only versions are told and the peer asks again for what it needs. */
+  maxQuorumAnswerBytes: 16 * MIB,
   /** How long a request may wait for a leader and an answer before it fails. */
   requestTimeoutMs: 10_000,
 } as const;
