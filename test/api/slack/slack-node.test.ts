@@ -38,9 +38,9 @@ test('a node whose configuration has the section opens the Slack door, and close
 node: { id: n1, dataDir: ${dataDir} }
 listen: { resp: '127.0.0.1:${resp}', http: '127.0.0.1:${http}', grpc: '127.0.0.1:${grpc}' }
 slack:
-listen: 127.0.0.1:${slack}
-signingSecret: ${secret}
-permissions: [{ users: [U123], allow: [get, put] }]`,
+  listen: 127.0.0.1:${slack}
+  signingSecret: ${secret}
+  permissions: [{ users: [U123], allow: [get, put] }]`,
     'test',
   );
   const command = async (text: string): Promise<string> => {
