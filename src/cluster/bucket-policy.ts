@@ -15,7 +15,9 @@ import type { BucketChanges, BucketSpecification } from './map.js';
 /** Why a wish is refused. */
 export interface PolicyRefusal {
   readonly code: ErrorCode;
+  /** Begins with the key that is wrong, where one is, as the configuration file names it. */
   readonly message: string;
+  readonly key?: string;
 }
 
 /** Times of expiry, and so times to live, are below this (the contract of engines). */
@@ -57,7 +59,7 @@ export function bucketFrom(
   };
   return (
     refusedKind(specification) ??
-    refusedTtl(ttlMs) ??
+    refusedTime('ttl', ttlMs) ??
     refusedRetention(engine, bucket.retention) ??
     refusedQuorum(bucket.quorum, groupSize) ??
     bucket
@@ -85,7 +87,7 @@ export function changedBucket(
   const retention = boundedRetention(wanted);
   const quorum = quorumBefore && { ...quorumBefore, ...quorumChanges(changes) };
   return (
-    refusedTtl(ttlMs) ??
+    refusedTime('ttl', ttlMs) ??
     refusedRetention(bucket.engine, retention.retention) ??
     refusedQuorum(quorum, groupSize) ?? { ...rest, ttlMs, ...retention, ...(quorum && { quorum }) }
   );
@@ -141,8 +143,9 @@ function quorumChanges({
   };
 }
 
-function refused(code: ErrorCode, message: string): PolicyRefusal {
-  return { code, message };
+/** The text begins with the key where one is named: `w must be ...`. */
+function refused(code: ErrorCode, message: string, key?: string): PolicyRefusal {
+  return key === undefined ? { code, message } : { code, key, message: `${key} ${message}` };
 }
 
 function refusedKind({ name, replication, engine, quorum }: BucketSpecification): PolicyRefusal | undefined {
@@ -152,50 +155,61 @@ function refusedKind({ name, replication, engine, quorum }: BucketSpecification)
       `bucket name '${name.slice(0, LIMITS.maxBucketNameBytes)}' must be letters, digits, '.', '_' or '-', begin with a letter or digit, not be a number, and have at most ${LIMITS.maxBucketNameBytes} characters`,
     );
   }
-  if (!REPLICATIONS.has(replication)) {
+  if (!REPLICATIONS.has(replication))
     return refused(
       'NOT_SUPPORTED',
-      `replication '${replication}' is not in this version; it has 'raft' and 'quorum'`,
+      `'${replication}' is not in this version; it has 'raft' and 'quorum'`,
+      'replication',
     );
-  }
-  if (!ENGINES.has(engine)) {
-    return refused('NOT_SUPPORTED', `engine '${engine}' is not in this version; it has 'memory' and 'lmdb'`);
-  }
+  if (!ENGINES.has(engine))
+    return refused(
+      'NOT_SUPPORTED',
+      `'${engine}' is not in this version; it has 'memory' and 'lmdb'`,
+      'engine',
+    );
   if (quorum !== undefined && replication !== 'quorum')
-    return refused('WRONG_ARGUMENTS', belongsToQuorum(Object.keys(quorum)[0] ?? 'n', name, replication));
+    return ofQuorumOnly(Object.keys(quorum)[0] ?? 'n', name, replication);
   return undefined;
 }
 
-function belongsToQuorum(key: string, name: string, replication: string): string {
-  return `${key} belongs to buckets of quorum replication; '${name}' is one of ${replication}`;
-}
-
-/** A time to live that the groups' logs could not carry must not come into the map: they would stop over it. */
-function refusedTtl(ttlMs: number): PolicyRefusal | undefined {
-  if (isMilliseconds(ttlMs)) return undefined;
-  return refused('WRONG_ARGUMENTS', 'a time to live is a whole number of milliseconds from 0 to 2^48 - 1');
+function ofQuorumOnly(key: string, name: string, replication: string): PolicyRefusal {
+  const copies = key === 'n' ? '; the copies of all others are cluster.replicas' : '';
+  return refused(
+    'WRONG_ARGUMENTS',
+    `belongs to buckets of quorum replication${copies}; '${name}' is one of ${replication}`,
+    key,
+  );
 }
 
 function isMilliseconds(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0 && value < TTL_END_MS;
 }
 
+/** Times that the groups' logs could not carry must not come into the map: they would stop over it. */
+function refusedTime(key: string, valueMs: number): PolicyRefusal | undefined {
+  if (isMilliseconds(valueMs)) return undefined;
+  return refused('WRONG_ARGUMENTS', 'must be a whole number of milliseconds from 0 to 2^48 - 1', key);
+}
+
 function refusedRetention(engine: string, retention: RetentionPolicy | undefined): PolicyRefusal | undefined {
   if (retention === undefined) return undefined;
   const { maxIdleMs, maxMemoryBytes, eviction } = retention;
-  if (!isMilliseconds(maxIdleMs))
-    return refused('WRONG_ARGUMENTS', 'maxIdle is a whole number of milliseconds from 0 to 2^48 - 1');
+  const wrongTime = refusedTime('maxIdle', maxIdleMs);
+  if (wrongTime !== undefined) return wrongTime;
   if (!Number.isSafeInteger(maxMemoryBytes) || maxMemoryBytes < 0)
-    return refused('WRONG_ARGUMENTS', 'maxMemory is a whole number of bytes from 0 to 2^53 - 1');
+    return refused('WRONG_ARGUMENTS', 'must be a whole number of bytes from 0 to 2^53 - 1', 'maxMemory');
   if (!EVICTIONS.has(eviction))
-    return refused('WRONG_ARGUMENTS', `eviction must be one of ${[...EVICTIONS].join(', ')}`);
-  if (engine !== 'memory')
+    return refused('WRONG_ARGUMENTS', `must be one of ${[...EVICTIONS].join(', ')}`, 'eviction');
+  if (engine !== 'memory') {
+    const key = maxIdleMs > 0 ? 'maxIdle' : maxMemoryBytes > 0 ? 'maxMemory' : 'eviction';
     return refused(
       'NOT_SUPPORTED',
-      `maxIdle, maxMemory and eviction need the engine memory; the engine ${engine} keeps its keys on disk`,
+      `needs the engine memory; the engine ${engine} keeps its keys on disk`,
+      key,
     );
+  }
   if (eviction !== 'noeviction' && maxMemoryBytes === 0)
-    return refused('WRONG_ARGUMENTS', `eviction ${eviction} needs maxMemory, which says when to evict`);
+    return refused('WRONG_ARGUMENTS', `${eviction} needs maxMemory, which says when to evict`, 'eviction');
   return undefined;
 }
 
@@ -205,16 +219,17 @@ function refusedQuorum(quorum: QuorumPolicy | undefined, groupSize: number): Pol
   if (!Number.isInteger(n) || n < 1 || n > groupSize)
     return refused(
       'WRONG_ARGUMENTS',
-      `n must be a whole number from 1 to ${groupSize}, the members of a group (the storage nodes, at most cluster.replicas)`,
+      `must be a whole number from 1 to ${groupSize}, the members of a group (the storage nodes, at most cluster.replicas)`,
+      'n',
     );
   for (const [name, value] of [
     ['r', r],
     ['w', w],
   ] as const)
     if (!Number.isInteger(value) || value < 1 || value > n)
-      return refused('WRONG_ARGUMENTS', `${name} must be a whole number from 1 to ${n}, which is n`);
+      return refused('WRONG_ARGUMENTS', `must be a whole number from 1 to ${n}, which is n`, name);
   for (const name of SWITCHES)
-    if (typeof quorum[name] !== 'boolean') return refused('WRONG_ARGUMENTS', `${name} must be true or false`);
+    if (typeof quorum[name] !== 'boolean') return refused('WRONG_ARGUMENTS', 'must be true or false', name);
   return undefined;
 }
 
@@ -223,11 +238,12 @@ function refusedChanges(bucket: BucketDescription, changes: BucketChanges): Poli
     if (FIXED.includes(key))
       return refused(
         'BUCKET_UNCHANGEABLE',
-        `${key} of bucket '${bucket.name}' cannot be changed while data is in it`,
+        `of bucket '${bucket.name}' cannot be changed while data is in it`,
+        key,
       );
     if (!CHANGEABLE.includes(key)) return refused('WRONG_ARGUMENTS', `a bucket has no ${key} to change`);
     if (QUORUM_CHANGES.includes(key) && bucket.quorum === undefined)
-      return refused('WRONG_ARGUMENTS', belongsToQuorum(key, bucket.name, bucket.replication));
+      return ofQuorumOnly(key, bucket.name, bucket.replication);
   }
   return undefined;
 }

@@ -223,7 +223,7 @@ describe('an eventual bucket', () => {
     [
       'bounds with an engine on disk',
       { engine: 'lmdb', retention: { maxIdleMs: 5, maxMemoryBytes: 0, eviction: 'noeviction' } },
-      /need the engine memory/,
+      /^maxIdle needs the engine memory/,
     ],
     [
       'eviction without a bound',
@@ -233,12 +233,12 @@ describe('an eventual bucket', () => {
     [
       'an idle time in parts of a millisecond',
       { retention: { maxIdleMs: 0.5, maxMemoryBytes: 0, eviction: 'noeviction' } },
-      /maxIdle is a whole number/,
+      /^maxIdle must be a whole number/,
     ],
     [
       'an eviction of nobody',
       { retention: { maxIdleMs: 0, maxMemoryBytes: 9, eviction: 'random' as 'lru' } },
-      /eviction must be one of/,
+      /^eviction must be one of/,
     ],
   ] as const)('refuses %s', (_what, changes, message) => {
     const state = freshState(3);

@@ -10,11 +10,13 @@ import {
   nearest,
   parseAddress,
   parseBucket,
+  parseBucketChanges,
   parseConfiguration,
   parseDurationMs,
   parseSizeBytes,
 } from '../../src/server/configuration/index.js';
 import { configurationSchema } from '../../src/server/configuration/schema.js';
+import { FIRST_BUCKETS } from '../../src/server/configuration/types.js';
 
 function failure(action: () => unknown): QuoinError {
   try {
@@ -41,7 +43,10 @@ cluster: { name: quoin, topology: managed, join: [10.0.0.1:9001, 10.0.0.2:9001],
 storage: { sync: always, checkpointInterval: 5s }
 buckets:
   - { name: default, replication: raft, engine: lmdb }
-  - { name: sessions, replication: raft, engine: memory, ttl: 30m }
+  - { name: ledger, replication: raft, engine: memory, ttl: 30m }
+  - { name: sessions, replication: quorum, engine: memory, n: 2, r: 1, w: 2, ttl: 30m, maxIdle: 1h, maxMemory: 1gb, eviction: lru, readRepair: off, hintedHandoff: true, antiEntropy: false }
+quorum:
+  { timeout: 1s, maxClockDrift: 3s, readRepairChance: 0.5, tombstoneGrace: 2h, maxHintAge: 1h, maxHintBytes: 1gb, hintRate: 1mb, repairInterval: 5s, repairRate: 2mb }
 security: {}
 limits:  { maxKeyBytes: 64kb, maxValueBytes: 128mb, maxConnections: 10000 }
 log:     { level: info, format: json }
@@ -71,9 +76,28 @@ describe('a configuration', () => {
       },
       storage: { sync: 'always', checkpointIntervalMs: 5000, syncStrategy: 'auto' },
       buckets: [
-        { name: 'default', replication: 'raft', engine: 'lmdb', ttlMs: 0 },
-        { name: 'sessions', replication: 'raft', engine: 'memory', ttlMs: 1_800_000 },
+        ...FIRST_BUCKETS,
+        { name: 'ledger', replication: 'raft', engine: 'memory', ttlMs: 1_800_000 },
+        {
+          name: 'sessions',
+          replication: 'quorum',
+          engine: 'memory',
+          ttlMs: 1_800_000,
+          retention: { maxIdleMs: 3_600_000, maxMemoryBytes: 2 ** 30, eviction: 'lru' },
+          quorum: { n: 2, r: 1, w: 2, readRepair: false, hintedHandoff: true, antiEntropy: false },
+        },
       ],
+      quorum: {
+        timeoutMs: 1000,
+        maxClockDriftMs: 3000,
+        readRepairChance: 0.5,
+        tombstoneGraceMs: 7_200_000,
+        maxHintAgeMs: 3_600_000,
+        maxHintBytes: 2 ** 30,
+        hintBytesPerSecond: 2 ** 20,
+        repairIntervalMs: 5000,
+        repairBytesPerSecond: 2 ** 21,
+      },
       limits: { maxKeyBytes: 65536, maxValueBytes: 134217728, maxConnections: 10000 },
       log: { level: 'info', format: 'json' },
     });
@@ -84,9 +108,31 @@ describe('a configuration', () => {
     expect(parseConfiguration('# nothing\n', 'quoin.yaml')).toEqual(defaultConfiguration());
   });
 
-  test('has the bucket default even when the file lists only others', () => {
+  test('has a bucket of each replication, whatever else the file lists', () => {
     const { buckets } = parseConfiguration('buckets: [{ name: other, engine: memory }]', 'quoin.yaml');
-    expect(buckets.map((bucket) => bucket.name)).toEqual(['default', 'other']);
+    expect(buckets.map((bucket) => [bucket.name, bucket.replication])).toEqual([
+      ['default', 'raft'],
+      ['raft', 'raft'],
+      ['quorum', 'quorum'],
+      ['other', 'raft'],
+    ]);
+  });
+
+  test('may describe these buckets otherwise; default stays the first', () => {
+    const text =
+      'buckets: [{ name: quorum, replication: quorum, n: 1 }, { name: default, replication: quorum }]';
+    const { buckets } = parseConfiguration(text, 'quoin.yaml');
+    expect(buckets.map((bucket) => [bucket.name, bucket.replication, bucket.quorum?.n])).toEqual([
+      ['default', 'quorum', undefined],
+      ['raft', 'raft', undefined],
+      ['quorum', 'quorum', 1],
+    ]);
+  });
+
+  test.each(['storage', 'coordinator'])('of one among several nodes may have the role %s alone', (role) => {
+    const join = '127.0.0.1:9001,127.0.0.1:9002';
+    const { node } = parseConfiguration('', 'f', [`node.roles=[${role}, ${role}]`, `cluster.join=${join}`]);
+    expect(node.roles).toEqual([role]);
   });
 
   test('advertises the host it listens on unless that is every interface', () => {
@@ -100,14 +146,14 @@ describe('--set', () => {
   test('changes keys of the file, the last one winning', () => {
     const configuration = parseConfiguration(FULL, 'quoin.yaml', [
       'cluster.replicas=5',
-      'cluster.replicas=1',
+      'cluster.replicas=2',
       'storage.checkpointInterval=250ms',
       'buckets[1].ttl=1h',
       'log.level=debug',
     ]);
-    expect(configuration.cluster.replicas).toBe(1);
+    expect(configuration.cluster.replicas).toBe(2);
     expect(configuration.storage.checkpointIntervalMs).toBe(250);
-    expect(configuration.buckets[1]?.ttlMs).toBe(3_600_000);
+    expect(configuration.buckets.find(({ name }) => name === 'ledger')?.ttlMs).toBe(3_600_000);
     expect(configuration.log.level).toBe('debug');
     expect(configuration.log.format).toBe('json');
   });
@@ -222,20 +268,43 @@ describe('a configuration error', () => {
     ['cluster: { topology: chord }', 'cluster.topology'],
     ['cluster: { placement: ring }', 'cluster.placement'],
     ['node: { roles: [log] }', 'node.roles'],
-    ['node: { roles: [coordinator] }', 'node.roles'],
     ['storage: { mirrorDir: /mnt/b }', 'storage.mirrorDir'],
     ['storage: { scrubInterval: 24h }', 'storage.scrubInterval'],
     ['security: { tls: { cert: a, key: b, ca: c } }', 'security.tls'],
     ['security: { users: [ { name: alice } ] }', 'security.users'],
-    ['buckets: [ { name: a, replication: quorum } ]', 'buckets[0].replication'],
+    ['buckets: [ { name: a, replication: mencius } ]', 'buckets[0].replication'],
+    ['buckets: [ { name: a, replication: primary } ]', 'buckets[0].replication'],
     ['buckets: [ { name: a, engine: level } ]', 'buckets[0].engine'],
-    ['buckets: [ { name: a, n: 3 } ]', 'buckets[0].n'],
-    ['buckets: [ { name: a, maxIdle: 1h } ]', 'buckets[0].maxIdle'],
-    ['buckets: [ { name: a, maxMemory: 1gb } ]', 'buckets[0].maxMemory'],
-    ['buckets: [ { name: a, eviction: lru } ]', 'buckets[0].eviction'],
     ['buckets: [ { name: a, acks: all } ]', 'buckets[0].acks'],
   ])('refuses %s, which this version cannot do', (text, key) => {
     expect(complaint(text)).toContain(`quoin.yaml:1: ${key}: `);
+  });
+
+  test.each([
+    ['a: 1', 'a: unknown key'],
+    ['n: 2', 'n: belongs to buckets of quorum replication; the copies of all others are cluster.replicas'],
+    ['w: 1', "w: belongs to buckets of quorum replication; 'a' is one of raft"],
+    ['readRepair: on', 'readRepair: belongs to buckets of quorum replication'],
+    ['replication: quorum, n: 2', 'n: must be a whole number from 1 to 1'],
+    ['replication: quorum, r: 2', 'r: must be a whole number from 1 to 1, which is n'],
+    ['replication: quorum, antiEntropy: maybe', 'antiEntropy: must be true or false'],
+    ['maxIdle: 1h', 'maxIdle: needs the engine memory'],
+    ['maxMemory: 1gb', 'maxMemory: needs the engine memory'],
+    ['engine: memory, eviction: lru', 'eviction: lru needs maxMemory'],
+    ['engine: memory, maxMemory: 1gb, eviction: none', 'eviction: must be one of noeviction, lru, lfu'],
+  ])('refuses a bucket with %s', (keys, message) => {
+    expect(complaint(`buckets:\n  - { name: a, ${keys} }`)).toContain(`quoin.yaml:2: buckets[0].${message}`);
+  });
+
+  test.each([
+    ['quorum: { maxHintAge: 2h }', 'quorum.maxHintAge: must be at most quorum.tombstoneGrace (1h)'],
+    ['quorum: { readRepairChance: 1.5 }', 'quorum.readRepairChance: must be a number from 0 to 1'],
+    ['quorum: { hintRate: 1b }', 'quorum.hintRate: must lie between 1kb and 1024gb'],
+    ['node: { roles: [] }', 'node.roles: must not be empty'],
+    ['node: { roles: [coordinator] }', 'node.roles: a node on its own needs the role storage'],
+    ['node: { roles: [storage] }', 'node.roles: a node on its own needs the role coordinator'],
+  ])('names the rule that %s breaks', (text, message) => {
+    expect(complaint(text)).toContain(`quoin.yaml:1: ${message}`);
   });
 
   test('of a key that this version lacks still checks its value first', () => {
@@ -267,7 +336,54 @@ describe('a bucket from outside', () => {
       'tll: unknown key; did you mean ttl?',
     );
     expect(failure(() => parseBucket(null)).code).toBe('WRONG_ARGUMENTS');
-    expect(failure(() => parseBucket({ name: 'a', replication: 'quorum' })).code).toBe('NOT_SUPPORTED');
+    expect(failure(() => parseBucket({ name: 'a', replication: 'mencius' })).code).toBe('NOT_SUPPORTED');
+  });
+
+  test('carries what belongs to quorums alone, so that whoever decides can refuse it by name', () => {
+    expect(parseBucket({ name: 'a', w: 1 })).toMatchObject({ replication: 'raft', quorum: { w: 1 } });
+  });
+});
+
+describe('changes of a bucket', () => {
+  test('hold what was given and nothing else', () => {
+    const given = {
+      ttl: '1h',
+      maxIdle: '2s',
+      maxMemory: '1kb',
+      eviction: 'lfu',
+      r: 1,
+      w: 2,
+      readRepair: 'off',
+    };
+    const rest = { hintedHandoff: true, antiEntropy: 'on' };
+    expect(parseBucketChanges({ ...given, ...rest })).toEqual({
+      ttlMs: 3_600_000,
+      maxIdleMs: 2000,
+      maxMemoryBytes: 1024,
+      eviction: 'lfu',
+      r: 1,
+      w: 2,
+      readRepair: false,
+      hintedHandoff: true,
+      antiEntropy: true,
+    });
+    expect(parseBucketChanges({ w: 3 })).toEqual({ w: 3 });
+  });
+
+  test.each([
+    [{ name: 'b' }, 'BUCKET_UNCHANGEABLE'],
+    [{ replication: 'raft' }, 'BUCKET_UNCHANGEABLE'],
+    [{ ttl: '1h', engine: 'memory' }, 'BUCKET_UNCHANGEABLE'],
+    [{ n: 1 }, 'BUCKET_UNCHANGEABLE'],
+    [{ acks: 1 }, 'NOT_SUPPORTED'],
+    [{}, 'WRONG_ARGUMENTS'],
+    [[], 'WRONG_ARGUMENTS'],
+    [null, 'WRONG_ARGUMENTS'],
+    [{ ttl: 5 }, 'WRONG_ARGUMENTS'],
+    [{ colour: 'red' }, 'WRONG_ARGUMENTS'],
+    [{ readRepair: 'perhaps' }, 'WRONG_ARGUMENTS'],
+  ])('%j are refused with %s', (value, code) => {
+    expect(failure(() => parseBucketChanges(value)).code).toBe(code);
   });
 });
 
@@ -330,7 +446,9 @@ describe('the documentation', () => {
       .flatMap((line) =>
         [...(line.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? ''),
       )
-      .map((key) => (/^(n|r|w|maxMemory|eviction)$/.test(key) ? `buckets[].${key}` : key));
+      .map((key) =>
+        /^(n|r|w|maxMemory|eviction|hintedHandoff|antiEntropy)$/.test(key) ? `buckets[].${key}` : key,
+      );
     expect(new Set(documented)).toEqual(new Set([...known, 'buckets']));
   });
 

@@ -3,29 +3,15 @@
  * between keys. Every complaint names the place (file and line, or `--set`), the key, the rule and, where there is one,
  * the likely fix; all complaints of a stage are reported together.
  */
-import type { z } from 'zod';
 import { QuoinError } from '../../base/errors.js';
-import type { BucketSpecification } from '../types.js';
 import { formatAddress, isWildcardHost, parseAddress } from './address.js';
-import { ConfigurationSource, formatPath, type Path } from './document.js';
-import {
-  type BucketDocument,
-  bucketSchema,
-  type ConfigurationDocument,
-  configurationSchema,
-} from './schema.js';
-import { nearest } from './suggestion.js';
+import { brokenBucketRules, initialBuckets } from './buckets.js';
+import { type Complaint, complaintsOf, joinComplaints, keyAndMessage } from './complaints.js';
+import { ConfigurationSource } from './document.js';
+import { type ConfigurationDocument, configurationSchema } from './schema.js';
 import type { NodeConfiguration, SlackConfiguration } from './types.js';
 import { formatDuration } from './units.js';
-import { unsupportedInBucket, unsupportedInConfiguration } from './unsupported.js';
-
-interface Complaint {
-  readonly path: Path;
-  readonly message: string;
-}
-
-/** Complaints shown at once; more are counted. */
-const SHOWN_COMPLAINTS = 8;
+import { unsupportedInConfiguration } from './unsupported.js';
 
 /**
  * Reads a configuration. `overrides` are `key=value` texts, later ones win. Throws CONFIG_INVALID.
@@ -60,101 +46,9 @@ function configurationOf(source: ConfigurationSource): NodeConfiguration {
   return configuration;
 }
 
-/** Reads a bucket as the HTTP door gets it. Throws WRONG_ARGUMENTS for bad input and NOT_SUPPORTED for what is missing here. */
-export function parseBucket(value: unknown): BucketSpecification {
-  const parsed = bucketSchema.safeParse(value);
-  if (!parsed.success)
-    throw new QuoinError(
-      'WRONG_ARGUMENTS',
-      join(complaintsOf(parsed.error, bucketSchema, value).map(keyAndMessage)),
-    );
-  const unsupported = unsupportedInBucket(parsed.data);
-  if (unsupported.length > 0) throw new QuoinError('NOT_SUPPORTED', join(unsupported.map(keyAndMessage)));
-  return bucketFrom(parsed.data);
-}
-
-function keyAndMessage(complaint: Complaint): string {
-  return complaint.path.length === 0
-    ? complaint.message
-    : `${formatPath(complaint.path)}: ${complaint.message}`;
-}
-
-function join(texts: readonly string[]): string {
-  const more = texts.length - SHOWN_COMPLAINTS;
-  const shown = texts.slice(0, SHOWN_COMPLAINTS).join('; ');
-  return more > 0 ? `${shown}; and ${more} more` : shown;
-}
-
 function invalid(source: ConfigurationSource, complaints: readonly Complaint[]): QuoinError {
   const texts = complaints.map((complaint) => `${source.place(complaint.path)}: ${keyAndMessage(complaint)}`);
-  return new QuoinError('CONFIG_INVALID', join(texts));
-}
-
-function complaintsOf(error: z.ZodError, schema: z.ZodType, value: unknown): Complaint[] {
-  const complaints: Complaint[] = [];
-  for (const issue of error.issues) {
-    const path = issue.path.filter((part): part is string | number => typeof part !== 'symbol');
-    if (issue.code === 'unrecognized_keys') {
-      const known = keysAt(schema, path);
-      for (const key of issue.keys) {
-        const guess = nearest(key, known);
-        const hint = guess === undefined ? `known are ${known.join(', ')}` : `did you mean ${guess}?`;
-        complaints.push({ path: [...path, key], message: `unknown key; ${hint}` });
-      }
-    } else if (issue.code === 'invalid_type' && issue.expected === 'object') {
-      complaints.push({ path, message: `must be a group of keys: ${keysAt(schema, path).join(', ')}` });
-    } else if (issue.code === 'invalid_union') {
-      complaints.push({ path, message: unionMessage(issue.message) });
-    } else if (valueAt(value, path) === undefined && path.length > 0) {
-      complaints.push({ path, message: `is missing; it ${issue.message}` });
-    } else complaints.push({ path, message: issue.message });
-  }
-  return complaints;
-}
-
-function unionMessage(message: string): string {
-  return message === 'Invalid input' ? 'must be a single value, not a group or a list' : message;
-}
-
-function valueAt(value: unknown, path: Path): unknown {
-  let current = value;
-  for (const part of path) {
-    // A list that was written as one string.
-    if (typeof current === 'string' && typeof part === 'number') return current;
-    if (typeof current !== 'object' || current === null) return undefined;
-    current = (current as Readonly<Record<string | number, unknown>>)[part];
-  }
-  return current;
-}
-
-/** The keys that the schema knows at a path. */
-function keysAt(schema: z.ZodType, path: Path): string[] {
-  let current: SchemaNode = schema as SchemaNode;
-  for (const part of path) {
-    current = unwrap(current);
-    const next = typeof part === 'number' ? current.element : current.shape?.[part];
-    if (next === undefined) return [];
-    current = next;
-  }
-  return Object.keys(unwrap(current).shape ?? {});
-}
-
-/** What of zod's schema objects is looked at to list the keys of a group. */
-interface SchemaNode {
-  readonly shape?: Readonly<Record<string, SchemaNode>>;
-  readonly element?: SchemaNode;
-  readonly def?: { readonly innerType?: SchemaNode };
-}
-
-/** Takes the wrappers `default`, `prefault` and `optional` off. */
-function unwrap(schema: SchemaNode): SchemaNode {
-  let current = schema;
-  while (current.def?.innerType !== undefined) current = current.def.innerType;
-  return current;
-}
-
-function bucketFrom(bucket: BucketDocument): BucketSpecification {
-  return { name: bucket.name, replication: bucket.replication, engine: bucket.engine, ttlMs: bucket.ttl };
+  return new QuoinError('CONFIG_INVALID', joinComplaints(texts));
 }
 
 function advertisedHost(document: ConfigurationDocument): string {
@@ -165,15 +59,11 @@ function advertisedHost(document: ConfigurationDocument): string {
 
 function fromDocument(document: ConfigurationDocument): NodeConfiguration {
   const { node, cluster, storage, quorum, limits } = document;
-  const buckets = document.buckets.map(bucketFrom);
-  // The bucket `default` exists from the start, whatever else the file asks for.
-  if (!buckets.some((bucket) => bucket.name === 'default'))
-    buckets.unshift({ name: 'default', replication: 'raft', engine: 'lmdb', ttlMs: 0 });
   return {
     node: {
       id: node.id,
       dataDir: node.dataDir ?? `.quoin/${node.id}`,
-      roles: node.roles,
+      roles: [...new Set(node.roles)],
       zone: node.zone,
       weight: node.weight,
     },
@@ -205,7 +95,7 @@ function fromDocument(document: ConfigurationDocument): NodeConfiguration {
       repairIntervalMs: quorum.repairInterval,
       repairBytesPerSecond: quorum.repairRate,
     },
-    buckets,
+    buckets: initialBuckets(document.buckets),
     limits,
     log: document.log,
     ...(document.slack === undefined ? {} : { slack: slackFrom(document.slack) }),
@@ -276,13 +166,18 @@ function brokenRelations(document: ConfigurationDocument, configuration: NodeCon
       message: `is the address of listen.${taken} too; give each its own`,
     });
 
-  document.buckets.forEach((bucket, index) => {
-    const earlier = document.buckets.findIndex((other) => other.name === bucket.name);
-    if (earlier !== index)
-      complaints.push({
-        path: ['buckets', index, 'name'],
-        message: `a bucket ${bucket.name} stands there twice`,
-      });
-  });
+  if (cluster.join.length === 0 && !configuration.node.roles.includes('storage'))
+    complaints.push({
+      path: ['node', 'roles'],
+      message: 'a node on its own needs the role storage; cluster.join names the others',
+    });
+  if (cluster.join.length === 0 && !configuration.node.roles.includes('coordinator'))
+    complaints.push({
+      path: ['node', 'roles'],
+      message: 'a node on its own needs the role coordinator; cluster.join names the others',
+    });
+  // How many of the others store is not known here; with all of them a group is at most so large.
+  const groupSize = Math.min(cluster.replicas, Math.max(1, cluster.join.length));
+  complaints.push(...brokenBucketRules(document.buckets, groupSize));
   return complaints;
 }

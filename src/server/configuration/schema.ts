@@ -8,7 +8,7 @@
 import { z } from 'zod';
 import { LIMITS } from '../../base/limits.js';
 import { isHost, parseAddress } from './address.js';
-import { DEFAULT_QUORUM } from './types.js';
+import { DEFAULT_QUORUM, FIRST_BUCKETS } from './types.js';
 import { formatDuration, formatSize, parseDurationMs, parseSizeBytes } from './units.js';
 
 function duration(range: { readonly minMs: number; readonly maxMs: number }) {
@@ -89,24 +89,44 @@ function name(what: string, maxLength: number) {
   });
 }
 
+/** Those that each cluster has need not be in the list. */
+const MAX_LISTED_BUCKETS = LIMITS.maxBuckets - FIRST_BUCKETS.length;
+
 const ONE_DAY_MS = 86_400_000;
 const LONGEST_TTL_MS = 100 * 365 * ONE_DAY_MS;
+
+/** `on` and `off` read better on a command line; YAML of our days takes them for words. */
+const onOrOff = z.preprocess(
+  (value) => (value === 'on' ? true : value === 'off' ? false : value),
+  z.boolean({ error: () => 'must be true or false' }),
+);
+
+/** What of a bucket can be changed while data is in it; what is not given stays. */
+const changeableOfBucket = {
+  ttl: duration({ minMs: 0, maxMs: LONGEST_TTL_MS }).optional(),
+  r: integer(1, 16).optional(),
+  w: integer(1, 16).optional(),
+  maxIdle: duration({ minMs: 0, maxMs: LONGEST_TTL_MS }).optional(),
+  maxMemory: size({ minBytes: 0, maxBytes: 1024 ** 5 }).optional(),
+  eviction: oneOf('noeviction', 'lru', 'lfu').optional(),
+  readRepair: onOrOff.optional(),
+  hintedHandoff: onOrOff.optional(),
+  antiEntropy: onOrOff.optional(),
+};
+
+export const bucketChangesSchema = z.strictObject(changeableOfBucket);
 
 /** A bucket, in the file and in the bodies of the HTTP door alike. */
 export const bucketSchema = z.strictObject({
   name: name('a bucket name', LIMITS.maxBucketNameBytes),
   replication: oneOf('raft', 'mencius', 'quorum', 'primary').default('raft'),
   engine: oneOf('memory', 'lmdb', 'level').default('lmdb'),
+  ...changeableOfBucket,
   ttl: duration({ minMs: 0, maxMs: LONGEST_TTL_MS }).default(0),
   n: integer(1, 16).optional(),
-  r: integer(1, 16).optional(),
-  w: integer(1, 16).optional(),
   acks: z
     .union([z.literal(0), z.literal(1), z.literal('all')], { error: () => 'must be 0, 1 or all' })
     .optional(),
-  maxIdle: duration({ minMs: 0, maxMs: LONGEST_TTL_MS }).optional(),
-  maxMemory: size({ minBytes: 0, maxBytes: 1024 ** 5 }).optional(),
-  eviction: oneOf('none', 'lru').optional(),
 });
 
 /** A list of Slack's identifiers, or `*`. */
@@ -157,7 +177,7 @@ export const configurationSchema = z.strictObject({
     .strictObject({
       id: name('a node name', 64).default('n1'),
       dataDir: text('a path').min(1, { error: 'must not be empty' }).optional(),
-      roles: listOf(oneOf('storage', 'coordinator', 'log')).default(['storage', 'coordinator']),
+      roles: filled(listOf(oneOf('storage', 'coordinator', 'log'))).default(['storage', 'coordinator']),
       zone: text('a word').max(64, { error: 'must have at most 64 characters' }).default(''),
       weight: z
         .number({ error: () => 'must be a number' })
@@ -216,7 +236,7 @@ export const configurationSchema = z.strictObject({
     .prefault({}),
   buckets: z
     .array(bucketSchema, { error: () => 'must be a list of buckets' })
-    .max(LIMITS.maxBuckets)
+    .max(MAX_LISTED_BUCKETS, { error: `must have at most ${MAX_LISTED_BUCKETS} entries` })
     .default([]),
   security: z
     .strictObject({
@@ -247,3 +267,4 @@ export const configurationSchema = z.strictObject({
 /** The file's content after its rules were applied, still in the file's own shape. */
 export type ConfigurationDocument = z.output<typeof configurationSchema>;
 export type BucketDocument = z.output<typeof bucketSchema>;
+export type BucketChangesDocument = z.output<typeof bucketChangesSchema>;

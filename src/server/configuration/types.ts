@@ -116,6 +116,16 @@ export const DEFAULT_QUORUM: QuorumConfiguration = {
 };
 
 /**
+ * The buckets that every cluster has from the start: `default`, and one of each replication, so that they can be compared
+ * at once. A configuration may describe them otherwise. The order gives the indexes: `default` is what SELECT 0 means.
+ */
+export const FIRST_BUCKETS: readonly BucketSpecification[] = [
+  { name: 'default', replication: 'raft', engine: 'lmdb', ttlMs: 0 },
+  { name: 'raft', replication: 'raft', engine: 'lmdb', ttlMs: 0 },
+  { name: 'quorum', replication: 'quorum', engine: 'lmdb', ttlMs: 0 },
+];
+
+/**
  * A single node on loopback that keeps its data in `.quoin/n1`. Callers replace what they need; the objects are new
  * for each call.
  */
@@ -136,7 +146,7 @@ export function defaultConfiguration(changes: Partial<NodeConfiguration> = {}): 
     },
     storage: { sync: 'always', checkpointIntervalMs: 10_000, syncStrategy: 'auto' },
     quorum: DEFAULT_QUORUM,
-    buckets: [{ name: 'default', replication: 'raft', engine: 'lmdb', ttlMs: 0 }],
+    buckets: FIRST_BUCKETS,
     limits: {
       maxKeyBytes: LIMITS.maxKeyBytes,
       maxValueBytes: LIMITS.maxValueBytes,

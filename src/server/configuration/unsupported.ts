@@ -17,24 +17,12 @@ export function unsupportedInBucket(bucket: BucketDocument): Refusal[] {
   const refuse = (key: string, message: string): void => {
     refusals.push({ path: [key], message });
   };
-  if (bucket.replication !== 'raft')
-    refuse('replication', `this version does not have ${bucket.replication} replication; use raft`);
+  if (bucket.replication !== 'raft' && bucket.replication !== 'quorum')
+    refuse('replication', `this version does not have ${bucket.replication} replication; use raft or quorum`);
   if (bucket.engine === 'level')
     refuse('engine', 'this version does not have the level engine; use lmdb or memory');
-  for (const key of ['n', 'r', 'w'] as const)
-    if (bucket[key] !== undefined)
-      refuse(
-        key,
-        `belongs to quorum replication, which this version does not have; the copies of a raft bucket are cluster.replicas`,
-      );
   if (bucket.acks !== undefined)
     refuse('acks', 'belongs to primary replication, which this version does not have');
-  if (bucket.maxIdle !== undefined && bucket.maxIdle !== 0)
-    refuse('maxIdle', 'this version does not remove idle keys; use ttl');
-  if (bucket.maxMemory !== undefined && bucket.maxMemory !== 0)
-    refuse('maxMemory', 'this version does not bound the memory of a bucket');
-  if (bucket.eviction !== undefined && bucket.eviction !== 'none')
-    refuse('eviction', 'this version does not evict keys; use none');
   return refusals;
 }
 
@@ -45,13 +33,7 @@ export function unsupportedInConfiguration(document: ConfigurationDocument): Ref
     refusals.push({ path, message });
   };
   const { node, cluster, storage, security } = document;
-  const roles = new Set(node.roles);
-  if (roles.has('log')) refuse(['node', 'roles'], 'this version does not have log replicas');
-  else if (!roles.has('storage') || !roles.has('coordinator'))
-    refuse(
-      ['node', 'roles'],
-      'in this version every node is both storage and coordinator; leave the key out',
-    );
+  if (node.roles.includes('log')) refuse(['node', 'roles'], 'this version does not have log replicas');
   if (cluster.topology !== 'managed')
     refuse(
       ['cluster', 'topology'],
