@@ -150,7 +150,7 @@ export function encodeTick(nowMs: number): Buffer {
   return new BatchBuilder().take(nowMs);
 }
 
-/** Arguments of `quoin.expire` for keys that were found expired. */
+/** Arguments of `quoin.expire` and `quoin.evict` for keys that were found. */
 export function expiryArguments(
   found: readonly { readonly key: Buffer; readonly version: number }[],
 ): Buffer[] {

@@ -49,6 +49,8 @@ export interface GroupControl {
   clearAllBuckets(): void;
   /** Removes a key that is expired by the group's time and still at this version. */
   removeExpired(bucketId: number, key: Buffer, version: number): boolean;
+  /** Removes a key that is still at this version. */
+  evict(bucketId: number, key: Buffer, version: number): boolean;
   /** Version of a live key, 0 when there is none; undefined when the bucket is not open. */
   versionOf(bucketId: number, key: Buffer): number | undefined;
   /** Runs another command at the same point of the log. */
@@ -103,6 +105,8 @@ export interface CommandDefinition {
   /** Redis's category: `string`, `generic`, `transactions`, `connection`, `server`, `cluster`. */
   readonly category: string;
   readonly summary: string;
+  /** True: looking at a key this way does not count as using it. */
+  readonly peeks?: boolean;
   /** Hidden from clients: used by HTTP, embedding and the node itself. */
   readonly internal?: boolean;
   /** True when it changes state and must pass through the log. */

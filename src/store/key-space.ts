@@ -114,6 +114,13 @@ export class BucketKeySpace implements KeySpace {
     return this.engine.remove(token, key);
   }
 
+  /** Removes a key that is still at this version, expired or not. */
+  evict(key: Buffer, version: number): boolean {
+    const token = this.tokenOf(key);
+    if (!this.#mayWrite(slotOfToken(token)) || this.engine.versionOf(token, key) !== version) return false;
+    return this.engine.remove(token, key);
+  }
+
   #mayWrite(slot: number): boolean {
     return this.#slots.owns(slot) && !this.#isReflected(slot);
   }

@@ -38,6 +38,7 @@ import { psetex } from './commands/psetex.js';
 import { pttl } from './commands/pttl.js';
 import { quoinDelete } from './commands/quoin-delete.js';
 import { quoinDropBucket } from './commands/quoin-drop-bucket.js';
+import { quoinEvict } from './commands/quoin-evict.js';
 import { quoinExec } from './commands/quoin-exec.js';
 import { quoinExpire } from './commands/quoin-expire.js';
 import { quoinGet } from './commands/quoin-get.js';
@@ -122,6 +123,7 @@ export const ALL_COMMANDS: readonly CommandDefinition[] = [
   quoinDropBucket,
   quoinSlotCount,
   quoinSlotKeys,
+  quoinEvict,
 ];
 
 const byName = new Map<string, CommandDefinition>();

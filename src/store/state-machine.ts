@@ -18,6 +18,7 @@ import { checkArity } from './arguments.js';
 import { BatchCursor } from './batch.js';
 import { readBucket, writeBucket } from './bucket-codec.js';
 import type { CommandDefinition, ExecutionContext, GroupControl } from './command.js';
+import { quoinEvict } from './commands/quoin-evict.js';
 import { quoinExpire } from './commands/quoin-expire.js';
 import { BucketKeySpace, CLOSED_KEY_SPACE } from './key-space.js';
 import { commandById } from './registry.js';
@@ -52,6 +53,11 @@ const REPLY_FORGOTTEN = ErrorReply.of(
 const TOO_MANY_UNDER_WAY = ErrorReply.of('OVERLOADED', 'the session has too many unacknowledged commands');
 const NOT_IN_TRANSACTION = ErrorReply.of('NOT_SUPPORTED', 'this command cannot run inside a transaction');
 const NOT_IN_ONE_SLOT = ErrorReply.of('CROSS_SLOT', "Keys in request don't hash to the same slot");
+
+/** Commands by which a leader removes keys of any of the group's slots. */
+function isUpkeep(definition: CommandDefinition): boolean {
+  return definition === quoinExpire || definition === quoinEvict;
+}
 
 function unknownBucket(bucketId: number): ErrorReply {
   return ErrorReply.of('UNKNOWN_BUCKET', `bucket ${bucketId} is not open in this group`);
@@ -104,6 +110,7 @@ class StateMachine implements GroupStateMachine {
       },
       removeExpired: (bucketId, key, version) =>
         this.#prepared(bucketId)?.keyspace.removeExpired(key, version) ?? false,
+      evict: (bucketId, key, version) => this.#prepared(bucketId)?.keyspace.evict(key, version) ?? false,
       versionOf: (bucketId, key) => {
         const open = this.#prepared(bucketId);
         return open === undefined ? undefined : (open.keyspace.get(key)?.version ?? 0);
@@ -177,10 +184,10 @@ class StateMachine implements GroupStateMachine {
       if (outcome !== undefined) return outcome;
       if (!session.admits(sequence)) return TOO_MANY_UNDER_WAY;
     }
-    // Keys of one command share a slot, but for expiry, which looks at each key's slot by itself.
+    // Keys of one command share a slot, but for expiry and eviction, which look at each key's slot by themselves.
     const key = definition.firstKey === 0 ? undefined : cursor.args[definition.firstKey - 1];
     const slot = key === undefined ? NO_SLOT : slotOf(key);
-    if (this.#reflects.size > 0 && definition !== quoinExpire && this.#isReflected(slot)) {
+    if (this.#reflects.size > 0 && !isUpkeep(definition) && this.#isReflected(slot)) {
       const known = session === undefined ? undefined : this.#sessions.foretold(session.key, sequence);
       session?.remember(sequence, slot, known ?? APPLIED);
       return known === undefined || known === APPLIED ? REPLY_FORGOTTEN : known;
