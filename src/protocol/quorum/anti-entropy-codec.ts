@@ -10,7 +10,7 @@
  *   purge-query     u8 6, id, bucketId, count, for each: slot - previous slot, u32 digest
  *   roots-answer    u8 17, id, u8 agreed, positions
  *   compare-answer  u8 18, id, count, for each: u8 1 counts follow | 2 none, u16 differing, [counts]
- *   records         u8 19, id, batch, count, for each: resume / 4, positions
+ *   records         u8 19, id, batch, count, for each: 0 whole | resume / 4 + 1, positions
  *   pushed          u8 20, id, notes
  *   purge-answer    u8 21, id, positions
  *   purge           u8 32, bucketId, throughMs, count, as in purge-query
@@ -25,15 +25,16 @@
  */
 import { ByteReader, type ByteWriter, DecodeError } from '../../base/bytes.js';
 import { SLOT_COUNT } from '../../base/slots.js';
-import type {
-  ComparedAnswer,
-  ComparedRange,
-  ListedRange,
-  PurgeNote,
-  RangeAnswer,
-  RangeName,
-  RepairMessage,
-  RootOfBucket,
+import {
+  type ComparedAnswer,
+  type ComparedRange,
+  type ListedRange,
+  type PurgeNote,
+  type RangeAnswer,
+  type RangeName,
+  type RepairMessage,
+  type RootOfBucket,
+  WHOLE,
 } from './anti-entropy-messages.js';
 import { forEachMutation } from './codec.js';
 import { childrenOf, offsetBytes, rangesAt, rangeWidth, TOKEN_LEVEL } from './merkle.js';
@@ -129,7 +130,7 @@ export function encodeRepairMessage(writer: ByteWriter, message: RepairMessage):
       encodeBatch(writer, message.batch);
       writer.varint(message.ranges.length);
       for (const answer of message.ranges) {
-        writer.varint(answer.resume / 4);
+        writer.varint(answer.resume === WHOLE ? 0 : answer.resume / 4 + 1);
         encodePositions(writer, answer.wanted);
       }
       return;
@@ -424,6 +425,6 @@ function decodeComparedAnswer(reader: ByteReader): ComparedAnswer {
 }
 
 function decodeRangeAnswer(reader: ByteReader): RangeAnswer {
-  const resume = reader.varint() * 4;
-  return { resume, wanted: decodePositions(reader) };
+  const head = reader.varint();
+  return { resume: head === 0 ? WHOLE : (head - 1) * 4, wanted: decodePositions(reader) };
 }

@@ -58,10 +58,13 @@ export interface ListedRange {
   readonly digest: number;
 }
 
+/** `RangeAnswer.resume` when nothing is left. */
+export const WHOLE = -1;
+
 export interface RangeAnswer {
   /** Positions in the asker's list of tokens whose records the answerer wants. */
   readonly wanted: readonly number[];
-  /** The answer got too large: it goes only so far. Tokens from the range's begin, to be skipped next time; 0: it is whole. */
+  /** The answer got too large and goes only so far: tokens from the range's begin, to be skipped next time. Else `WHOLE`. */
   readonly resume: number;
 }
 
