@@ -1,2 +1,2 @@
 /** The Slack door of a node. */
-export { type SlackDoor, startSlackDoor } from './server.js';
+export { startSlackDoor } from './server.js';
