@@ -72,6 +72,8 @@ describe('the command line', () => {
     [['get', 'a', '--url', 'redis://[']],
     [['bucket', 'list', '--http', 'nowhere']],
     [['bucket', 'update', 'a']],
+    [['bucket', 'update', 'a', '--read-repair', 'maybe']],
+    [['bucket', 'create', 'a', '--max-memory', 'much']],
     [['scan', '--limit', '0']],
     [['up', '--nodes', '0']],
     [['up', '--nodes', 'three']],
@@ -208,7 +210,7 @@ describe('a client command', () => {
       'default',
       'sessions',
     ]);
-    expect((await call('bucket', 'list')).out).toMatch(/sessions +raft +memory +30m/);
+    expect((await call('bucket', 'list')).out).toMatch(/sessions +raft +memory +- +30m +-/);
     expect((await call('bucket', 'update', 'sessions', '--ttl', '1h')).out).toBe('updated sessions\n');
     expect((await call('bucket', 'describe', 'sessions')).out).toContain('ttl: 1h');
     expect(JSON.parse((await call('bucket', 'describe', 'sessions', '--json')).out)).toMatchObject({
@@ -218,12 +220,31 @@ describe('a client command', () => {
     expectFailure(await call('bucket', 'describe', 'sessions'), 1, 'UNKNOWN_BUCKET');
   });
 
+  test('administers eventual buckets and bounds, in the words that people write', async () => {
+    const policy = ['--replication', 'quorum', '--engine', 'memory', '--n', '3', '--r', '1', '--w', '2'];
+    const bounds = ['--max-idle', '1h', '--max-memory', '1gb', '--eviction', 'lru'];
+    const switches = ['--read-repair', 'off', '--hinted-handoff', 'on'];
+    const created = await call('bucket', 'create', 'e', ...policy, ...bounds, ...switches, '--json');
+    expect(JSON.parse(created.out)).toMatchObject({
+      ...{ n: 3, r: 1, w: 2, readRepair: false, hintedHandoff: true, antiEntropy: true },
+      ...{ maxIdleMs: 3_600_000, maxMemoryBytes: 2 ** 30, eviction: 'lru' },
+    });
+    expect((await call('bucket', 'list')).out).toMatch(/\be +quorum +memory +3\/1\/2 +- +1h idle, 1gb lru/);
+    expect((await call('bucket', 'update', 'e', '--w', '3', '--anti-entropy', 'off')).code).toBe(0);
+    const described = (await call('bucket', 'describe', 'e')).out.trimEnd().split('\n');
+    for (const line of ['w: 3', 'readRepair: off', 'hintedHandoff: on', 'antiEntropy: off', 'maxMemory: 1gb'])
+      expect(described).toContain(line);
+    expect(described.some((line) => /Ms|Bytes/.test(line))).toBe(false);
+  });
+
   test('is told what a bucket cannot be', async () => {
     expectFailure(await call('bucket', 'create', 'default'), 1, 'BUCKET_EXISTS');
-    expectFailure(await call('bucket', 'create', 'q', '--replication', 'quorum'), 1, 'NOT_SUPPORTED');
+    expectFailure(await call('bucket', 'create', 'q', '--replication', 'mencius'), 1, 'NOT_SUPPORTED');
     expectFailure(await call('bucket', 'create', 'q', '--engine', 'lmbd'), 1, 'WRONG_ARGUMENTS');
     expectFailure(await call('bucket', 'update', 'default', '--engine', 'memory'), 1, 'BUCKET_UNCHANGEABLE');
-    expectFailure(await call('bucket', 'update', 'default', '--w', '2'), 1, 'NOT_SUPPORTED');
+    expectFailure(await call('bucket', 'update', 'default', '--n', '2'), 1, 'BUCKET_UNCHANGEABLE');
+    expectFailure(await call('bucket', 'update', 'default', '--w', '2'), 1, 'WRONG_ARGUMENTS');
+    expectFailure(await call('bucket', 'create', 'disk', '--max-idle', '1h'), 1, 'NOT_SUPPORTED');
     expectFailure(await call('bucket', 'drop', 'absent'), 1, 'UNKNOWN_BUCKET');
   });
 

@@ -17,6 +17,7 @@ import { createMetrics, type HttpMetrics } from './metrics.js';
 import { PROBLEM_TYPE, problemOf, problemOfError, sendProblem } from './problem.js';
 import { bucketRoutes } from './routes/buckets.js';
 import { clusterRoutes } from './routes/cluster.js';
+import { coordinatorRoutes } from './routes/coordinator.js';
 import { healthRoutes } from './routes/health.js';
 import { keyRoutes } from './routes/kv.js';
 import { listingRoutes } from './routes/listing.js';
@@ -135,6 +136,7 @@ function build(door: Door, metrics: HttpMetrics): FastifyInstance {
   simpleRoutes(server, door);
   bucketRoutes(server, door);
   clusterRoutes(server, door);
+  coordinatorRoutes(server, door);
   healthRoutes(server, door);
   server.get('/metrics', async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type HttpServer, startHttpServer } from '../../../src/api/http/index.js';
 import { ErrorReply } from '../../../src/store/reply.js';
-import { FakeNode } from '../../support/fake-node.js';
+import { describeNode, FakeNode } from '../../support/fake-node.js';
 
 let node: FakeNode;
 let server: HttpServer;
@@ -430,6 +430,51 @@ describe('buckets', () => {
     await expectProblem(await call('GET', '/v1/buckets/sessions'), 404, 'UNKNOWN_BUCKET');
   });
 
+  test('of quorum replication and with bounds show all of their policy, and let it be changed', async () => {
+    const wanted = {
+      name: 'e',
+      replication: 'quorum',
+      engine: 'memory',
+      n: 2,
+      maxMemory: '1gb',
+      eviction: 'lru',
+    };
+    const created = await call('POST', '/v1/buckets', json({ ...wanted, hintedHandoff: false }));
+    expect([created.status, await created.json()]).toEqual([
+      201,
+      {
+        id: 1,
+        name: 'e',
+        replication: 'quorum',
+        engine: 'memory',
+        n: 2,
+        r: 2,
+        w: 2,
+        readRepair: true,
+        hintedHandoff: false,
+        antiEntropy: true,
+        ttl: '0s',
+        ttlMs: 0,
+        maxIdle: '0s',
+        maxIdleMs: 0,
+        maxMemory: '1gb',
+        maxMemoryBytes: 2 ** 30,
+        eviction: 'lru',
+      },
+    ]);
+    const patch = (body: unknown) => call('PATCH', '/v1/buckets/e', json(body));
+    const changed = await patch({ r: 1, w: 1, readRepair: 'off', maxIdle: '90s' });
+    expect(await changed.json()).toMatchObject({
+      r: 1,
+      w: 1,
+      readRepair: false,
+      maxIdle: '90s',
+      maxMemory: '1gb',
+    });
+    await expectProblem(await patch({ r: 3 }), 400, 'WRONG_ARGUMENTS');
+    await expectProblem(await patch({ eviction: 'none' }), 400, 'WRONG_ARGUMENTS');
+  });
+
   test('refuse what is wrong, taken or not there', async () => {
     await expectProblem(await call('POST', '/v1/buckets', json({ name: 'default' })), 409, 'BUCKET_EXISTS');
     await expectProblem(await call('POST', '/v1/buckets', json({ name: 'a b' })), 400, 'WRONG_ARGUMENTS');
@@ -437,7 +482,7 @@ describe('buckets', () => {
     await expectProblem(await call('POST', '/v1/buckets', { body: '{' }), 400, 'WRONG_ARGUMENTS');
     await expectProblem(await call('POST', '/v1/buckets'), 400, 'WRONG_ARGUMENTS');
     await expectProblem(
-      await call('POST', '/v1/buckets', json({ name: 'q', replication: 'quorum' })),
+      await call('POST', '/v1/buckets', json({ name: 'q', replication: 'mencius' })),
       501,
       'NOT_SUPPORTED',
     );
@@ -454,12 +499,64 @@ describe('buckets', () => {
   test('refuse changes of what is fixed', async () => {
     const patch = (body: unknown) => call('PATCH', '/v1/buckets/default', json(body));
     await expectProblem(await patch({ engine: 'memory' }), 409, 'BUCKET_UNCHANGEABLE');
-    await expectProblem(await patch({ w: 2 }), 501, 'NOT_SUPPORTED');
+    await expectProblem(await patch({ n: 2 }), 409, 'BUCKET_UNCHANGEABLE');
+    await expectProblem(await patch({ w: 2 }), 400, 'WRONG_ARGUMENTS');
     expect(await expectProblem(await patch({ tll: '1h' }), 400, 'WRONG_ARGUMENTS')).toContain(
       'did you mean ttl?',
     );
     await expectProblem(await patch({ ttl: 5 }), 400, 'WRONG_ARGUMENTS');
     await expectProblem(await patch({}), 400, 'WRONG_ARGUMENTS');
+  });
+});
+
+describe('a coordinator', () => {
+  interface Handed {
+    readonly id: string;
+  }
+
+  async function handedOut(times: number): Promise<string[]> {
+    const ids: string[] = [];
+    for (let i = 0; i < times; i++) {
+      const answer = await call('GET', '/v1/coordinator');
+      expect(answer.headers.get('cache-control')).toBe('no-store');
+      ids.push(((await answer.json()) as Handed).id);
+    }
+    return ids;
+  }
+
+  beforeEach(() => {
+    node.nodes = ['n1', 'n2', 'c1'].map((id) => ({
+      ...describeNode(id, `${id}:7001`, `${id}:8001`),
+      roles: id === 'n1' ? ['storage'] : id === 'n2' ? ['storage', 'coordinator'] : ['coordinator'],
+    }));
+  });
+
+  test('is handed out by any node, the next one each time', async () => {
+    expect(await (await call('GET', '/v1/coordinator')).json()).toEqual({
+      id: 'n2',
+      resp: 'n2:7001',
+      http: 'n2:8001',
+      grpc: '127.0.0.1:0',
+    });
+    expect(await handedOut(4)).toEqual(['c1', 'n2', 'c1', 'n2']);
+  });
+
+  test('is handed out only while it can be reached', async () => {
+    node.disconnected.add('n2');
+    expect(await handedOut(2)).toEqual(['c1', 'c1']);
+    node.disconnected.add('c1');
+    await expectProblem(await call('GET', '/v1/coordinator'), 503, 'UNREACHABLE');
+    node.disconnected.clear();
+    expect(new Set(await handedOut(2))).toEqual(new Set(['n2', 'c1']));
+  });
+
+  test('may be the node that is asked, while it serves', async () => {
+    node.nodes = [describeNode('n1')];
+    expect(await handedOut(2)).toEqual(['n1', 'n1']);
+    node.phase = { phase: 'stopping', reason: 'the node is stopping' };
+    await expectProblem(await call('GET', '/v1/coordinator'), 503, 'UNREACHABLE');
+    node.phase = { phase: 'starting', reason: 'reading the log' };
+    await expectProblem(await call('GET', '/v1/coordinator'), 503, 'STARTING');
   });
 });
 

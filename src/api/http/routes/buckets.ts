@@ -1,52 +1,49 @@
 /** Buckets: list, describe, create, change, drop. The command line's `quoin bucket` speaks to these. */
 import type { FastifyInstance } from 'fastify';
-import { QuoinError } from '../../../base/errors.js';
 import {
   formatDuration,
-  nearest,
+  formatSize,
   parseBucket,
-  parseDurationMs,
+  parseBucketChanges,
 } from '../../../server/configuration/index.js';
-import type { BucketDescription } from '../../../store/types.js';
+import type { BucketDescription, QuorumPolicy, RetentionPolicy } from '../../../store/types.js';
 import { bucketNamed, type Door } from '../door.js';
 import { jsonObject } from '../json.js';
+
+type Json = Readonly<Record<string, unknown>>;
 
 interface BucketParameters {
   readonly name: string;
 }
 
-/** A bucket in JSON. `ttl` is text with its unit, `ttlMs` the same as a number. */
-export function bucketJson(bucket: BucketDescription): Readonly<Record<string, unknown>> {
-  const { id, name, replication, engine, ttlMs } = bucket;
-  return { id, name, replication, engine, ttl: formatDuration(ttlMs), ttlMs };
+/** A bucket in JSON. Times and sizes are text with their unit, and once more numbers whose name tells it. */
+export function bucketJson(bucket: BucketDescription): Json {
+  const { id, name, replication, engine, ttlMs, retention, quorum } = bucket;
+  return {
+    id,
+    name,
+    replication,
+    engine,
+    ...(quorum === undefined ? {} : quorumJson(quorum)),
+    ttl: formatDuration(ttlMs),
+    ttlMs,
+    ...(retention === undefined ? {} : retentionJson(retention)),
+  };
 }
 
-const CHANGEABLE = ['ttl'];
-const FIXED = ['name', 'replication', 'engine', 'n'];
-const OF_QUORUM = ['r', 'w'];
-const OF_LATER = ['maxIdle', 'maxMemory', 'eviction', 'acks'];
+/** Without `flushedThrough`, which is the map's own business. */
+function quorumJson({ n, r, w, readRepair, hintedHandoff, antiEntropy }: QuorumPolicy): Json {
+  return { n, r, w, readRepair, hintedHandoff, antiEntropy };
+}
 
-/** What a PATCH may change; all else is refused by name. */
-function changesOf(body: Readonly<Record<string, unknown>>): { readonly ttlMs: number } {
-  for (const key of Object.keys(body)) {
-    if (FIXED.includes(key))
-      throw new QuoinError('BUCKET_UNCHANGEABLE', `${key} of a bucket cannot be changed while data is in it`);
-    if (OF_QUORUM.includes(key))
-      throw new QuoinError('NOT_SUPPORTED', `${key} belongs to buckets with quorum replication`);
-    if (OF_LATER.includes(key)) throw new QuoinError('NOT_SUPPORTED', `this version does not have ${key}`);
-    if (!CHANGEABLE.includes(key)) {
-      const guess = nearest(key, [...CHANGEABLE, ...FIXED, ...OF_QUORUM]);
-      const hint = guess === undefined ? `changeable is ${CHANGEABLE.join(', ')}` : `did you mean ${guess}?`;
-      throw new QuoinError('WRONG_ARGUMENTS', `${key}: unknown key; ${hint}`);
-    }
-  }
-  const ttlMs = typeof body.ttl === 'string' ? parseDurationMs(body.ttl) : undefined;
-  if (ttlMs === undefined)
-    throw new QuoinError(
-      'WRONG_ARGUMENTS',
-      'ttl: must be a duration with its unit, such as 30m, or 0 for none',
-    );
-  return { ttlMs };
+function retentionJson({ maxIdleMs, maxMemoryBytes, eviction }: RetentionPolicy): Json {
+  return {
+    maxIdle: formatDuration(maxIdleMs),
+    maxIdleMs,
+    maxMemory: formatSize(maxMemoryBytes),
+    maxMemoryBytes,
+    eviction,
+  };
 }
 
 export function bucketRoutes(server: FastifyInstance, door: Door): void {
@@ -64,7 +61,7 @@ export function bucketRoutes(server: FastifyInstance, door: Door): void {
   server.patch<{ Params: BucketParameters; Body: Buffer | undefined }>(
     '/v1/buckets/:name',
     async (request) => {
-      const changes = changesOf(jsonObject(request.body));
+      const changes = parseBucketChanges(jsonObject(request.body));
       const bucket = bucketNamed(door, request.params.name);
       return bucketJson(await door.node.updateBucket(bucket.name, changes));
     },

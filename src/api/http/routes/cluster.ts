@@ -34,10 +34,10 @@ function slotRanges(map: ClusterMap): Map<number, SlotRange[]> {
 }
 
 function nodeJson(door: Door, node: NodeDescription): Readonly<Record<string, unknown>> {
-  const { id, resp, http, grpc, roles, zone, weight, incarnation } = node;
+  const { id, resp, http, grpc, roles, zone, weight, incarnation, forgot = false } = node;
   const self = id === door.node.id;
   const connected = self || door.node.peerConnected(id);
-  return { id, self, connected, resp, http, grpc, roles, zone, weight, incarnation };
+  return { id, self, connected, resp, http, grpc, roles, zone, weight, incarnation, forgot };
 }
 
 /** How far each follower is behind the end of the leader's log, in entries; only the leader knows. */
