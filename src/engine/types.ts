@@ -104,7 +104,14 @@ export interface Engine {
 export type AccessPolicy = 'lru' | 'lfu';
 
 /** A record in its place in the order of access. Return false to stop. The visitor must not write to the engine. */
-export type AccessVisitor = (key: Buffer, version: number, expiresAtMs: number, idleMs: number) => boolean;
+export type AccessVisitor = (
+  key: Buffer,
+  version: number,
+  expiresAtMs: number,
+  idleMs: number,
+  /** Bytes of key and value. */
+  dataBytes: number,
+) => boolean;
 
 /**
  * The order in which a memory engine's records were last used, and how often they were (paper 004, "Auto Clean-Up"). It is

@@ -5,15 +5,30 @@
  * goes by the leader's clock; when it meets a key that has expired by that clock and not yet by the log, answering 'absent'
  * could be taken back by a later leader whose clock is behind. It then says so (`clockBehind`) and the replica first advances
  * the log's time.
+ *
+ * Idle time (a bucket with a `keeper`) is known to the leader alone: its reads count as uses there, a follower knows of the
+ * writes. So a key goes by a command that the leader puts into the log, and a read of the leader that meets one which has
+ * been idle for too long calls it absent (`idleMet`), but may say so only once the log does too.
  */
 import { firstTokenOfSlot, slotOfToken, TOKEN_END, tokenOf } from '../base/slots.js';
 import type { Engine, EngineRecord } from '../engine/types.js';
 import type { KeySpace } from './command.js';
+import type { RetentionKeeper } from './retention.js';
 import type { SlotSet } from './slot-ranges.js';
 import type { BucketDescription } from './types.js';
 
 const NO_KEY = Buffer.alloc(0);
 const EMPTY_TOKEN = tokenOf(NO_KEY);
+
+/** What the keys that a command looks at are told of it. */
+export interface UseOptions {
+  /** Looking counts as using. */
+  readonly counts: boolean;
+  /** What has been idle for too long is absent. */
+  readonly hidesIdle: boolean;
+}
+
+const UNNOTICED: UseOptions = { counts: false, hidesIdle: false };
 
 export class BucketKeySpace implements KeySpace {
   bucket: BucketDescription;
@@ -25,6 +40,11 @@ export class BucketKeySpace implements KeySpace {
   version = 0;
   nowMs = 0;
   clockBehind = false;
+  /** Of a bucket with bounds. */
+  keeper: RetentionKeeper | undefined;
+  /** Keys that the present read has met and that were idle for too long. */
+  idleMet: { readonly key: Buffer; readonly version: number }[] = [];
+  #use = UNNOTICED;
   #reading = false;
   #logTimeMs = 0;
   /** False once a whole walk has met no record that expires, and none was written since: nothing to search for. */
@@ -49,11 +69,13 @@ export class BucketKeySpace implements KeySpace {
   }
 
   /** Makes ready for one command. */
-  prepare(version: number, nowMs: number, logTimeMs: number, reading: boolean): void {
+  prepare(version: number, nowMs: number, logTimeMs: number, reading: boolean, use = UNNOTICED): void {
     this.version = version;
     this.nowMs = nowMs;
     this.#logTimeMs = logTimeMs;
     this.#reading = reading;
+    this.#use = use;
+    if (this.idleMet.length > 0) this.idleMet = [];
     this.clockBehind = false;
     // Keys are told by identity, and between two commands a buffer may have got other bytes.
     this.#lastKey = NO_KEY;
@@ -74,10 +96,24 @@ export class BucketKeySpace implements KeySpace {
   get(key: Buffer): EngineRecord | undefined {
     const token = this.tokenOf(key);
     const record = this.engine.get(token, key);
-    if (record === undefined || !this.#isExpired(record)) return record;
+    if (record === undefined) return undefined;
+    if (!this.#isExpired(record)) {
+      if (this.keeper === undefined || !this.#isIdle(this.keeper, token, key, record)) return record;
+      return undefined;
+    }
     if (!this.#reading) this.engine.remove(token, key);
     else if (record.expiresAtMs > this.#logTimeMs) this.clockBehind = true;
     return undefined;
+  }
+
+  /** Has the record that was just found been idle for too long? If not it is used now. */
+  #isIdle(keeper: RetentionKeeper, token: number, key: Buffer, record: EngineRecord): boolean {
+    if (this.#use.hidesIdle && keeper.isIdleFor(keeper.access.idleMsOfFound())) {
+      this.idleMet.push({ key, version: record.version });
+      return true;
+    }
+    if (this.#use.counts) keeper.access.touchFound(token);
+    return false;
   }
 
   put(key: Buffer, value: Buffer, expiresAtMs: number): void {
@@ -139,6 +175,10 @@ export class BucketKeySpace implements KeySpace {
       this.engine.scan(start, end, (token, key, record) => {
         if (this.#isExpired(record)) {
           if (record.expiresAtMs > this.#logTimeMs) this.clockBehind = true;
+          return true;
+        }
+        if (this.#use.hidesIdle && this.keeper?.isIdle(token, key) === true) {
+          this.idleMet.push({ key, version: record.version });
           return true;
         }
         goOn = visitor(token, key, record);

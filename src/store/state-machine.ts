@@ -20,9 +20,10 @@ import { readBucket, writeBucket } from './bucket-codec.js';
 import type { CommandDefinition, ExecutionContext, GroupControl } from './command.js';
 import { quoinEvict } from './commands/quoin-evict.js';
 import { quoinExpire } from './commands/quoin-expire.js';
-import { BucketKeySpace, CLOSED_KEY_SPACE } from './key-space.js';
+import { BucketKeySpace, CLOSED_KEY_SPACE, type UseOptions } from './key-space.js';
 import { commandById } from './registry.js';
 import { ErrorReply, type Reply } from './reply.js';
+import { isBounded, RetentionKeeper } from './retention.js';
 import { APPLIED, NO_SLOT, type Session, SessionTable } from './sessions.js';
 import { type SlotRange, SlotSet } from './slot-ranges.js';
 import {
@@ -63,6 +64,12 @@ function unknownBucket(bucketId: number): ErrorReply {
   return ErrorReply.of('UNKNOWN_BUCKET', `bucket ${bucketId} is not open in this group`);
 }
 
+/** What a look at a key means to a bucket with bounds: it counts in the log and in the leader's reads, unless it only peeks. */
+const COUNTED: UseOptions = { counts: true, hidesIdle: false };
+const PEEKED: UseOptions = { counts: false, hidesIdle: false };
+const COUNTED_UNLESS_IDLE: UseOptions = { counts: true, hidesIdle: true };
+const PEEKED_UNLESS_IDLE: UseOptions = { counts: false, hidesIdle: true };
+
 /** One open bucket: its keys, and the context that its commands run in (one object, prepared anew for each). */
 interface OpenBucket {
   readonly keyspace: BucketKeySpace;
@@ -83,6 +90,10 @@ class StateMachine implements GroupStateMachine {
   readonly #open = new Map<number, OpenBucket>();
   /** Buckets of which a snapshot brought keys before the log has come to where it opens them: not for commands yet. */
   readonly #installed = new Map<number, BucketKeySpace>();
+  readonly retention = new Map<number, RetentionKeeper>();
+  #useTimeMs = 0;
+  #leadsSinceMs = -1;
+  idleMet: BucketKeySpace['idleMet'] = [];
   readonly #reflects = new Map<number, number>();
   /** The highest index in it; past it the map is of no more use. */
   #reflectsUpTo = 0;
@@ -218,7 +229,8 @@ class StateMachine implements GroupStateMachine {
       this.#closedContext.nowMs = this.#logTimeMs;
       return definition.execute(this.#closedContext, args);
     }
-    open.keyspace.prepare(this.#version, this.#logTimeMs, this.#logTimeMs, reading);
+    const use = definition.peeks === true ? PEEKED : COUNTED;
+    open.keyspace.prepare(this.#version, this.#logTimeMs, this.#logTimeMs, reading, use);
     open.context.nowMs = this.#logTimeMs;
     open.context.seed = this.#version;
     return definition.execute(open.context, args);
@@ -265,12 +277,27 @@ class StateMachine implements GroupStateMachine {
     const { keyspace, context } = open;
     // What has expired by the log has expired, whatever this leader's clock says.
     const effectiveMs = Math.max(nowMs, this.#logTimeMs);
-    keyspace.prepare(this.#version, effectiveMs, this.#logTimeMs, true);
+    const use = keyspace.keeper === undefined ? PEEKED : this.#useByReader(definition, keyspace.keeper);
+    keyspace.prepare(this.#version, effectiveMs, this.#logTimeMs, true, use);
     context.nowMs = effectiveMs;
     this.#readSeed = (this.#readSeed + 1) | 0;
     context.seed = this.#readSeed;
     const reply = definition.execute(context, args);
-    return keyspace.clockBehind ? CLOCK_BEHIND : reply;
+    this.idleMet = keyspace.idleMet;
+    return keyspace.clockBehind || keyspace.idleMet.length > 0 ? CLOCK_BEHIND : reply;
+  }
+
+  noteUseTime(nowMs: number, leadsSinceMs: number): void {
+    this.#useTimeMs = nowMs;
+    this.#leadsSinceMs = leadsSinceMs;
+    for (const { access } of this.retention.values()) access.timeMs = nowMs;
+  }
+
+  #useByReader(definition: CommandDefinition, keeper: RetentionKeeper): UseOptions {
+    if (this.#leadsSinceMs < 0) return PEEKED;
+    const peeks = definition.peeks === true;
+    if (!keeper.isIdleFor(this.#useTimeMs - this.#leadsSinceMs)) return peeks ? PEEKED : COUNTED;
+    return peeks ? PEEKED_UNLESS_IDLE : COUNTED_UNLESS_IDLE;
   }
 
   findExpired(
@@ -302,13 +329,34 @@ class StateMachine implements GroupStateMachine {
 
   #openBucket(bucket: BucketDescription): void {
     this.#buckets.set(bucket.id, bucket);
-    const open = this.#open.get(bucket.id);
-    if (open !== undefined) {
-      open.keyspace.bucket = bucket;
+    let open = this.#open.get(bucket.id);
+    if (open === undefined) {
+      const keyspace = this.#newKeySpace(bucket);
+      open = { keyspace, context: this.#contextOf(keyspace, bucket.id) };
+      this.#open.set(bucket.id, open);
+    }
+    open.keyspace.bucket = bucket;
+    this.#keepBounds(bucket, open.keyspace);
+  }
+
+  /** Gives a bucket the keeper of its bounds, changes it, or takes it away. */
+  #keepBounds(bucket: BucketDescription, keyspace: BucketKeySpace): void {
+    const policy = bucket.retention;
+    if (!isBounded(policy)) {
+      keyspace.keeper = undefined;
+      this.retention.delete(bucket.id);
       return;
     }
-    const keyspace = this.#newKeySpace(bucket);
-    this.#open.set(bucket.id, { keyspace, context: this.#contextOf(keyspace, bucket.id) });
+    if (keyspace.keeper !== undefined) {
+      keyspace.keeper.policy = policy;
+      return;
+    }
+    const part = { order: this.group, slots: this.#slots.members };
+    const keeper = RetentionKeeper.of({ engine: keyspace.engine, policy, part });
+    if (keeper === undefined) return;
+    keyspace.keeper = keeper;
+    if (this.#useTimeMs > 0) keeper.access.timeMs = this.#useTimeMs;
+    this.retention.set(bucket.id, keeper);
   }
 
   /** A bucket begins empty, but for slots that came with a snapshot taken after it was opened. */
@@ -326,6 +374,7 @@ class StateMachine implements GroupStateMachine {
     open.keyspace.clear();
     this.#open.delete(bucketId);
     this.#buckets.delete(bucketId);
+    this.retention.delete(bucketId);
     return true;
   }
 
@@ -357,6 +406,7 @@ class StateMachine implements GroupStateMachine {
     this.#buckets.clear();
     this.#open.clear();
     this.#installed.clear();
+    this.retention.clear();
     for (let left = reader.varint(); left > 0; left--) this.#openBucket(readBucket(reader));
     if (this.#isEmptied) for (const { keyspace } of this.#open.values()) keyspace.clear();
     this.#isEmptied = false;

@@ -9,6 +9,7 @@
 import type { Engine, EngineKind } from '../engine/types.js';
 import type { CommandDefinition } from './command.js';
 import type { Reply } from './reply.js';
+import type { RetentionKeeper } from './retention.js';
 
 export type Replication = 'raft' | 'mencius' | 'quorum' | 'primary';
 
@@ -62,7 +63,10 @@ export interface SessionStamp {
   readonly acknowledgedBelow: number;
 }
 
-/** A read met a key that is expired by the leader's clock but not yet by the log's: advance the log's time, then read again. */
+/**
+ * A read met a key that is expired by the leader's clock but not yet by the log's, or one that has been idle for too long
+ * (`idleMet`): advance the log's time, remove what was idle, then read again, all through the log.
+ */
 export const CLOCK_BEHIND: unique symbol = Symbol('clock behind');
 
 /** Opens engines for buckets; one per node. The groups of a node share a bucket's engine, each with slots of its own. */
@@ -92,6 +96,16 @@ export interface GroupStateMachine {
     args: readonly Buffer[],
     nowMs: number,
   ): Reply | typeof CLOCK_BEHIND;
+  /** Of the open buckets that have bounds and an engine that can keep them, by id. */
+  readonly retention: ReadonlyMap<number, RetentionKeeper>;
+  /**
+   * Tells the time (monotonic) that uses of keys from here on are stamped with, and since when this node leads the group (-1:
+   * it does not). Needed where there are keepers, once per batch. Reads count as uses where the node leads; idle keys are
+   * hidden once it has led for as long as they may be idle, because before it did not see who was read.
+   */
+  noteUseTime(nowMs: number, leadsSinceMs: number): void;
+  /** What the last `read` met that was idle for too long; then it gave `CLOCK_BEHIND`. */
+  readonly idleMet: readonly { readonly key: Buffer; readonly version: number }[];
   /**
    * Live search for expired keys, at most `maxKeys` looked at; returns the cursor to go on with. What it finds the
    * leader removes through the log (`quoin.expire`, with `expiryArguments` of the batch codec).

@@ -187,6 +187,7 @@ export class FakeStore {
       for (const keyspace of this.keyspaces.values()) keyspace.clear();
     },
     removeExpired: () => false,
+    evict: () => false,
     versionOf: (bucketId, key) => {
       const keyspace = this.keyspaces.get(bucketId);
       return keyspace === undefined ? undefined : (keyspace.get(key)?.version ?? 0);

@@ -126,7 +126,13 @@ export class MemoryAccess implements AccessTracker {
 
   #visit(reference: number, idleMs: number, visitor: AccessVisitor): boolean {
     const table = this.#table;
-    return visitor(table.key(reference), table.version(reference), table.expiresAtMs(reference), idleMs);
+    return visitor(
+      table.key(reference),
+      table.version(reference),
+      table.expiresAtMs(reference),
+      idleMs,
+      table.dataBytes(reference),
+    );
   }
 
   memoryBytes(): number {

@@ -11,6 +11,7 @@ export const exists: CommandDefinition = {
   category: 'generic',
   summary: 'Counts how many of the named keys exist.',
   isWrite: false,
+  peeks: true,
   split: { wordsPerPart: 1, merge: mergeSum },
   execute(context, args) {
     let present = 0;

@@ -11,6 +11,7 @@ export const expiretime: CommandDefinition = {
   category: 'generic',
   summary: 'Returns the second at which a key expires.',
   isWrite: false,
+  peeks: true,
   execute(context, args) {
     const record = context.keyspace.get(args[0]!);
     if (record === undefined) return -2;

@@ -59,6 +59,7 @@ export const object: CommandDefinition = {
   category: 'generic',
   summary: 'Tells how a value is kept.',
   isWrite: false,
+  peeks: true,
   validate(args) {
     const subcommand = subcommandOf(args);
     return subcommand instanceof ErrorReply ? subcommand : undefined;

@@ -11,6 +11,7 @@ export const pttl: CommandDefinition = {
   category: 'generic',
   summary: 'Returns the time to live of a key in milliseconds.',
   isWrite: false,
+  peeks: true,
   execute(context, args) {
     const record = context.keyspace.get(args[0]!);
     if (record === undefined) return -2;

@@ -11,6 +11,7 @@ export const quoinVersion: CommandDefinition = {
   category: 'generic',
   summary: 'Returns the version of a key.',
   isWrite: false,
+  peeks: true,
   internal: true,
   execute(context, args) {
     return context.keyspace.get(args[0]!)?.version ?? 0;

@@ -1,4 +1,4 @@
-/** TOUCH key [key ...]: counts as EXISTS does; access times are not kept. */
+/** TOUCH key [key ...]: counts as EXISTS does, and uses the keys (which matters in buckets with bounds). */
 import type { CommandDefinition } from '../command.js';
 import { exists } from './exists.js';
 
@@ -11,4 +11,5 @@ export const touch: CommandDefinition = {
   category: 'generic',
   summary: 'Counts how many of the named keys exist, as if they had been used.',
   isWrite: false,
+  peeks: false,
 };

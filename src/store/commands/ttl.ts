@@ -11,6 +11,7 @@ export const ttl: CommandDefinition = {
   category: 'generic',
   summary: 'Returns the time to live of a key in seconds.',
   isWrite: false,
+  peeks: true,
   execute(context, args) {
     const record = context.keyspace.get(args[0]!);
     if (record === undefined) return -2;

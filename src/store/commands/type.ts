@@ -15,6 +15,7 @@ export const type: CommandDefinition = {
   category: 'generic',
   summary: 'Returns the kind of value that a key holds.',
   isWrite: false,
+  peeks: true,
   execute(context, args) {
     return context.keyspace.get(args[0]!) === undefined ? NONE : STRING;
   },
