@@ -6,7 +6,7 @@
  * instant, and the log goes on from there. Only memory engines of quorum buckets may be ahead of it: see
  * `merged-memory-engine.ts`.
  *
- * A bucket's table has the bucket's id as its name. A dropped bucket's table goes with the next checkpoint: until then a
+ * A bucket's table has the bucket's id as its name; tables of the node itself are named in words. A dropped bucket's table goes with the next checkpoint: until then a
  * crash brings it back, and the log, which still holds the drop, drops it again.
  *
  * Invariant: after a failed checkpoint there is no other; the frozen ledgers stay, so that reads stay right.
@@ -34,11 +34,14 @@ const ENGINE_NOTES = 'engine/';
 export class EngineHost {
   readonly #openDiskStore: () => DiskStore;
   readonly #clock: Pick<Clock, 'defer'>;
-  readonly #engines = new Map<number, Engine & LedgeredEngine>();
-  /** Buckets whose tables go with the next checkpoint. */
-  #dropped = new Set<number>();
-  /** Buckets whose tables go with the checkpoint under way. */
-  #dropping: ReadonlySet<number> = new Set();
+  /** By the names of their tables. */
+  readonly #engines = new Map<string, Engine & LedgeredEngine>();
+  /** Tables that go with the next checkpoint. */
+  #dropped = new Set<string>();
+  /** Tables that go with the checkpoint under way. */
+  #dropping: ReadonlySet<string> = new Set();
+  /** Tables opened again after a drop since the last checkpoint: notes of theirs may still be on their way to the disk. */
+  #openedAgain = new Set<string>();
   #opened: DiskStore | undefined;
   #checkpointing = false;
   #failure: Error | undefined;
@@ -58,30 +61,49 @@ export class EngineHost {
 
   /** Opens a bucket's engine; the same one when it is open already. */
   open(bucket: HostedBucket): Engine {
-    const present = this.#engines.get(bucket.id);
+    const name = tableName(bucket.id);
+    const present = this.#engines.get(name);
     if (present !== undefined) return present;
-    const isDropped = this.#dropped.delete(bucket.id) || this.#dropping.has(bucket.id);
-    const engine = this.#make(bucket, isDropped);
+    const isDropped = this.#dropped.delete(name) || this.#dropping.has(name);
+    const engine = this.#make(bucket, name, isDropped);
     // What is left of the dropped bucket on disk is hidden, and cleared by the next checkpoint.
-    if (isDropped) engine.clear();
-    this.#engines.set(bucket.id, engine);
+    if (isDropped) {
+      engine.clear();
+      this.#openedAgain.add(name);
+    }
+    this.#engines.set(name, engine);
     return engine;
   }
 
-  #make(bucket: HostedBucket, isDropped: boolean): Engine & LedgeredEngine {
+  /**
+   * Opens a table of the node itself (not of a bucket), which is checkpointed with the buckets; the same one when it is
+   * open already. It rests on disk, however large it grows. `name`: lower-case words.
+   */
+  openInternal(name: string): Engine {
+    invariant(/^[a-z-]+$/.test(name), 'tables of the node itself are named in words');
+    const present = this.#engines.get(name);
+    if (present !== undefined) return present;
+    const engine = this.#makeLedgerEngine('lmdb', name);
+    this.#engines.set(name, engine);
+    return engine;
+  }
+
+  #makeLedgerEngine(kind: EngineKind, name: string): LedgerEngine {
     const store = this.#store();
+    return new LedgerEngine(kind, store.openTable(name), (note) => store.note(noteName(name, note)));
+  }
+
+  #make(bucket: HostedBucket, name: string, isDropped: boolean): Engine & LedgeredEngine {
     switch (bucket.engine) {
       case 'memory': {
-        const table = store.openTable(tableName(bucket.id));
+        const table = this.#store().openTable(name);
         const load = !isDropped;
         return bucket.replication === 'quorum'
           ? new MergedMemoryEngine(table, { load })
           : new DurableMemoryEngine(table, { load });
       }
       case 'lmdb':
-        return new LedgerEngine(bucket.engine, store.openTable(tableName(bucket.id)), (name) =>
-          store.note(noteName(bucket.id, name)),
-        );
+        return this.#makeLedgerEngine(bucket.engine, name);
       default:
         throw new QuoinError(
           'NOT_SUPPORTED',
@@ -92,8 +114,8 @@ export class EngineHost {
 
   /** Forgets a bucket. Its table goes with the next checkpoint. */
   drop(bucket: { readonly id: number }): void {
-    this.#engines.delete(bucket.id);
-    this.#dropped.add(bucket.id);
+    this.#engines.delete(tableName(bucket.id));
+    this.#dropped.add(tableName(bucket.id));
   }
 
   /** Bytes of memory that hold writes not yet written back, of both generations and all buckets. */
@@ -134,14 +156,16 @@ export class EngineHost {
       allNotes.set(name, bytes);
     }
     this.#takeDropped(store, allNotes);
+    for (const name of this.#openedAgain) removeNotes(name, allNotes);
+    this.#openedAgain = new Set();
     const frozen: LedgeredEngine[] = [];
-    for (const [id, engine] of this.#engines) {
+    for (const [name, engine] of this.#engines) {
       const writeBack = engine.freeze();
       if (writeBack === undefined) continue;
       frozen.push(engine);
-      tables.set(tableName(id), writeBack.writes);
-      if (writeBack.cleared.length > 0) cleared.set(tableName(id), writeBack.cleared);
-      for (const [name, bytes] of writeBack.notes) allNotes.set(noteName(id, name), bytes);
+      tables.set(name, writeBack.writes);
+      if (writeBack.cleared.length > 0) cleared.set(name, writeBack.cleared);
+      for (const [note, bytes] of writeBack.notes) allNotes.set(noteName(name, note), bytes);
     }
     store.commit({ tables, cleared, notes: allNotes }, (error) => {
       this.#checkpointing = false;
@@ -158,10 +182,10 @@ export class EngineHost {
     this.#dropping = dropping;
     if (dropping.size === 0) return;
     const existing = new Set(store.tables());
-    for (const id of dropping) {
-      if (!existing.has(tableName(id))) continue;
-      store.dropTable(tableName(id));
-      for (const name of ledgerEngineNotes()) notes.set(noteName(id, name), undefined);
+    for (const name of dropping) {
+      if (!existing.has(name)) continue;
+      store.dropTable(name);
+      removeNotes(name, notes);
     }
   }
 
@@ -197,6 +221,10 @@ function tableName(id: number): string {
   return String(id);
 }
 
-function noteName(id: number, name: string): string {
-  return `${ENGINE_NOTES}${id}/${name}`;
+function removeNotes(table: string, notes: Map<string, Buffer | undefined>): void {
+  for (const note of ledgerEngineNotes()) notes.set(noteName(table, note), undefined);
+}
+
+function noteName(table: string, note: string): string {
+  return `${ENGINE_NOTES}${table}/${note}`;
 }

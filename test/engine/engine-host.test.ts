@@ -226,6 +226,37 @@ describe('buckets of the engine host', () => {
     }
   });
 
+  test('a bucket dropped and opened again while a checkpoint writes it keeps none of its counts', async () => {
+    const machine = new Machine();
+    write(machine.host.open(bucketOf(1)), 'old', '1');
+    const writing = machine.checkpoint();
+    machine.host.drop({ id: 1 });
+    write(machine.host.open(bucketOf(1)), 'new', '2', 2);
+    await writing;
+    await machine.checkpoint();
+    machine.start();
+    const restarted = machine.host.open(bucketOf(1));
+    expect(contents(restarted)).toEqual({ new: '2' });
+    expect(restarted.keyCount()).toBe(1);
+  });
+
+  test('a table of the node itself is checkpointed with the buckets, and survives them', async () => {
+    const machine = new Machine();
+    const internal = machine.host.openInternal('hints');
+    expect(machine.host.openInternal('hints')).toBe(internal);
+    expect(internal.kind).toBe('lmdb');
+    write(internal, 'kept', '1');
+    write(machine.host.open(bucketOf(1)), 'a', '1');
+    await machine.checkpoint();
+    machine.host.drop({ id: 1 });
+    await machine.checkpoint();
+    machine.start();
+    expect(contents(machine.host.openInternal('hints'))).toEqual({ kept: '1' });
+    expect(machine.host.openInternal('hints').keyCount()).toBe(1);
+    expect(contents(machine.host.open(bucketOf(1)))).toEqual({});
+    expect(() => machine.host.openInternal('7')).toThrow(/named in words/);
+  });
+
   test('the disk store is opened when it is first needed', () => {
     let opened = 0;
     const host = new EngineHost({
