@@ -123,7 +123,10 @@ module.exports = {
       severity: 'error',
       comment: 'What is imported is declared, and what ships does not rest on development dependencies.',
       from: { path: '^src/' },
-      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'] },
+      to: {
+        dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'],
+        dependencyTypesNot: ['npm-peer'],
+      },
     },
     {
       name: 'no-unresolvable',

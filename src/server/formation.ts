@@ -4,8 +4,8 @@
  *
  * Invariants:
  * - nodes that would make different first maps make none: two maps of one epoch have two majorities of one group;
- * - a node whose incarnation is not the one that the map records takes part in nothing: it has forgotten
- *   what it promised.
+ * - a node whose incarnation is not the one that the map records takes part in nothing until the cluster has recorded
+ *   the new one: it has forgotten what it promised, and all must know (see `renew-node` in `map-state.ts`).
  */
 import { QuoinError } from '../base/errors.js';
 import { firstMap } from '../cluster/formation.js';
@@ -29,6 +29,7 @@ export class Formation {
   readonly #join: readonly string[];
   readonly #heard = new Map<string, NodeDescription>();
   #done = false;
+  #lostDisk = false;
 
   constructor(options: FormationOptions) {
     this.#options = options;
@@ -51,6 +52,11 @@ export class Formation {
       return `${name} (${words.join(', ')})`;
     });
     return `replicas ${replicas}; buckets ${described.join(', ')}`;
+  }
+
+  /** True while the cluster, which knew this node with another data directory, has not let it in again. */
+  get lostDisk(): boolean {
+    return this.#lostDisk && !this.#done;
   }
 
   /** Addresses that have not introduced themselves yet. */
@@ -128,12 +134,8 @@ export class Formation {
     if (known === undefined) {
       this.#fail(new QuoinError('WRONG_CLUSTER', `the cluster has formed without node '${self.id}'`));
     } else if (known.incarnation !== self.incarnation) {
-      this.#fail(
-        new QuoinError(
-          'LOST_DISK',
-          `node '${self.id}' was known with another data directory (incarnation ${known.incarnation}, here ${self.incarnation})`,
-        ),
-      );
+      // Its hello asks to be let in again; the map that records it comes with a later answer.
+      this.#lostDisk = true;
     } else {
       this.#done = true;
       onMap(map);

@@ -16,7 +16,7 @@ import type { DiskStore } from '../engine/types.js';
 import type { Env, Timer } from '../env/env.js';
 import type { WriteAheadLog } from '../log/types.js';
 import type { NodeId } from '../protocol/raft/types.js';
-import { Checkpointer } from '../replica/checkpointer.js';
+import { type Checkpointed, Checkpointer } from '../replica/checkpointer.js';
 import type { DataReplicaHost } from '../replica/data-replica.js';
 import { MESSAGE } from '../replica/peers/frame.js';
 import type { Hello } from '../replica/peers/hello.js';
@@ -27,12 +27,15 @@ import type { BucketDescription } from '../store/types.js';
 import { Administration } from './administration.js';
 import { Conditions } from './conditions.js';
 import type { NodeConfiguration } from './configuration/types.js';
+import { EventualBuckets } from './eventual-buckets.js';
+import { type FlushHost, flushEventual } from './flush.js';
 import { Formation } from './formation.js';
 import { ForwardGate } from './forward-gate.js';
 import { Groups } from './groups.js';
 import { KnownMap } from './known-map.js';
 import { Leaders, sendLeaders } from './leaders.js';
 import { dispatchMessage, type MessageTargets } from './peer-messages.js';
+import { Renewals } from './renewals.js';
 import { Router } from './router.js';
 import type { GroupStatus, NodeCounters, NodeServer, Request } from './types.js';
 import { VERSION } from './version.js';
@@ -78,9 +81,13 @@ export class Node implements NodeServer {
   readonly #formation: Formation;
   readonly #leaders: Leaders;
   readonly #groups: Groups;
+  readonly #eventual: EventualBuckets;
   readonly #router: Router;
   readonly #administration: Administration;
+  readonly #renewals: Renewals;
   readonly #conditions: Conditions;
+  readonly #flushHost: FlushHost;
+  readonly #coordinates: boolean;
   readonly #startedAtMs: number;
   readonly #known: KnownMap;
   readonly #messageTargets: MessageTargets;
@@ -118,7 +125,7 @@ export class Node implements NodeServer {
       clock: env.clock,
       engines,
       log,
-      replicas: () => this.#groups.replicas.values(),
+      replicas: () => this.#checkpointed(),
       intervalMs: configuration.storage.checkpointIntervalMs,
       onDone: () => {
         this.#groups.resumeApplying();
@@ -153,10 +160,28 @@ export class Node implements NodeServer {
       },
       engines,
     );
+    this.#eventual = new EventualBuckets({
+      env,
+      self: this.id,
+      peers: this.#peers,
+      pump: this.#pump,
+      log,
+      engines,
+      settings: configuration.quorum,
+      mayApply: () => this.#checkpointer.mayApply(),
+    });
     this.#router = new Router(
-      () => this.#groups.routes,
+      (bucket) => (bucket.quorum === undefined ? this.#groups.routes : this.#eventual.routes),
       () => this.#known.current?.slotOwners,
     );
+    this.#coordinates = self.roles.includes('coordinator');
+    this.#flushHost = {
+      wallMs: () => env.clock.wallMs(),
+      highestVersion: () => this.#eventual.highestVersion,
+      buckets: () => this.#known.bucketsById.values(),
+      flushBucket: (name, version) => this.#flushBucket(name, version),
+      submitToGroups: (request) => this.#router.submit(request),
+    };
     this.#administration = new Administration({
       env,
       self: this.id,
@@ -164,11 +189,18 @@ export class Node implements NodeServer {
       replica: () => this.#groups.map(),
       leader: () => this.#leaders.of(0),
     });
+    this.#renewals = new Renewals({
+      known: (node) => this.#known.current?.nodes.find(({ id }) => id === node),
+      silentMs: (node) => this.#peers.silentMs(node),
+      renew: (node) => this.#administration.renewNode(node),
+      logger,
+    });
     this.#messageTargets = {
       peers: this.#peers,
       administration: this.#administration,
       leaders: this.#leaders,
       forwardGate: new ForwardGate(),
+      eventual: this.#eventual,
       replica: (id) => this.#groups.replicas.get(id),
       dataReplica: (id) => this.#groups.data(id),
       route: (id) => this.#groups.routes.get(id),
@@ -202,9 +234,14 @@ export class Node implements NodeServer {
   }
 
   state(): ReturnType<NodeServer['state']> {
-    const missing = this.#phase === 'starting' ? this.#formation.missing : [];
-    const reason = missing.length > 0 ? `waiting for ${missing.join(', ')}` : this.#reason;
-    return { phase: this.#phase, reason };
+    return { phase: this.#phase, reason: this.#phase === 'starting' ? this.#startingReason() : this.#reason };
+  }
+
+  #startingReason(): string {
+    if (this.#formation.lostDisk)
+      return 'this node has lost its data directory and waits for a majority of the others to let it in again';
+    const { missing } = this.#formation;
+    return missing.length > 0 ? `waiting for ${missing.join(', ')}` : this.#reason;
   }
 
   ready(): boolean {
@@ -217,8 +254,10 @@ export class Node implements NodeServer {
     this.#commandsProcessed++;
     if (request.definition.isWrite) this.#writes++;
     else this.#reads++;
-    if (this.#phase === 'serving') this.#router.submit(request);
-    else request.completion.complete(this.#unavailable());
+    if (this.#phase !== 'serving') request.completion.complete(this.#unavailable());
+    else if (!this.#coordinates) request.completion.complete(this.#notCoordinator());
+    else if (!request.definition.isWrite || !flushEventual(request, this.#flushHost))
+      this.#router.submit(request);
   }
 
   bucketByName(name: string): BucketDescription | undefined {
@@ -269,7 +308,8 @@ export class Node implements NodeServer {
   }
 
   digestOfSlot(slot: number): number {
-    return this.#groups.data(this.locate(slot).group)?.machine.digestOfSlot(slot) ?? 0;
+    const ofGroup = this.#groups.data(this.locate(slot).group)?.machine.digestOfSlot(slot) ?? 0;
+    return (ofGroup ^ this.#eventual.digestOfSlot(slot)) >>> 0;
   }
 
   async createBucket(specification: BucketSpecification): Promise<BucketDescription> {
@@ -317,6 +357,7 @@ export class Node implements NodeServer {
     if (clean) await this.#handOver();
     this.#tickTimer?.cancel();
     this.#groups.stopRoutes();
+    this.#eventual.stop();
     this.#conditions.stop();
     this.#administration.stop();
     this.#pump.stop();
@@ -344,7 +385,7 @@ export class Node implements NodeServer {
         maxInflightAppends: LIMITS.maxInflightAppends,
         maxUncommittedBytes: LIMITS.maxUncommittedBytes,
       },
-      bucketsById: () => this.#known.bucketsById,
+      bucketsById: () => this.#known.linearizableBuckets,
       nextBucketId: () => this.#known.current?.nextBucketId ?? 0,
       mayApply: () => this.#checkpointer.mayApply(),
       requestCheckpoint: (onDurable) => this.#checkpointer.request(onDurable),
@@ -367,11 +408,14 @@ export class Node implements NodeServer {
       onPeerUp: (peer) => {
         this.#logger.debug({ peer }, 'peer connected');
         this.#groups.peerReset(peer);
+        this.#eventual.peerUp(peer);
         sendLeaders(this.#peers, [peer], this.#groups.led());
         this.#pump.schedule();
       },
+      onPeerDown: (peer) => this.#eventual.peerDown(peer),
       onPeerDead: (peer) => {
         this.#logger.warn({ peer }, 'peer is gone');
+        this.#eventual.peerDown(peer);
         this.#groups.peerDead(peer);
       },
     });
@@ -381,6 +425,7 @@ export class Node implements NodeServer {
     if (this.#phase === 'stopping' || this.#phase === 'failed') return;
     const nowMs = this.#env.clock.monotonicMs();
     this.#groups.tick(nowMs);
+    this.#eventual.tick(nowMs);
     this.#checkpointer.tick(nowMs);
     this.#administration.tick(nowMs);
     this.#leaders.tick(nowMs, this.#peers, () => this.#groups.led());
@@ -388,6 +433,25 @@ export class Node implements NodeServer {
     this.#pump.schedule();
     this.#tickTimer = this.#env.clock.setTimer(TICK_MS, this.#tick);
   };
+
+  #flushBucket(name: string, version: number): Promise<BucketDescription> {
+    return this.#changeMap(
+      { change: 'flush-bucket', name, version },
+      ({ id }) => (this.#known.bucketsById.get(id)?.quorum?.flushedThrough ?? version) >= version,
+    );
+  }
+
+  /** Names nodes to ask instead. */
+  #notCoordinator(): ErrorReply {
+    const others = this.#known.current?.nodes.filter(
+      ({ id, roles }) => roles.includes('coordinator') && this.#peers.connected(id),
+    );
+    const addresses = others?.slice(0, 3).map(({ id, resp, http }) => `${id} (${resp}, http ${http})`) ?? [];
+    return ErrorReply.of(
+      'NOT_COORDINATOR',
+      `node '${this.id}' stores and does not coordinate; ask ${addresses.length > 0 ? addresses.join(' or ') : 'a coordinator, none of which is connected now'}`,
+    );
+  }
 
   async #changeMap(
     change: MapChange,
@@ -442,6 +506,7 @@ export class Node implements NodeServer {
     this.#pump.stop();
     this.#tickTimer?.cancel();
     this.#groups.stopRoutes();
+    this.#eventual.stop();
     this.#conditions.stop();
     this.#administration.stop();
     // Peers shall see at once that this node is gone.
@@ -461,6 +526,7 @@ export class Node implements NodeServer {
         return;
       }
     } else {
+      this.#eventual.follow(map);
       // Any frame tells the peers that there is a newer map.
       this.#leaders.announceSoon();
       this.#leaders.tick(this.#env.clock.monotonicMs(), this.#peers, () => this.#groups.led());
@@ -473,6 +539,7 @@ export class Node implements NodeServer {
   #begin(map: ClusterMap): void {
     this.#known.store(map);
     this.#groups.open(map, (newer) => this.#adoptMap(newer));
+    this.#eventual.open(this.#known.current ?? map);
     this.#peers.setPeers(map.nodes);
     this.#phase = 'serving';
     this.#reason = 'serving';
@@ -480,6 +547,11 @@ export class Node implements NodeServer {
       { epoch: map.epoch, nodes: map.nodes.length, groups: map.groups.length },
       'the node serves',
     );
+  }
+
+  *#checkpointed(): Iterable<Checkpointed> {
+    yield* this.#groups.replicas.values();
+    yield* this.#eventual.checkpointed();
   }
 
   #sendMap(to: NodeId): void {
@@ -503,7 +575,9 @@ export class Node implements NodeServer {
 
   #onHello(hello: Hello): boolean {
     if (this.#known.current === undefined) return this.#formation.receive(hello);
-    return hello.clusterName === this.#configuration.cluster.name;
+    if (hello.clusterName !== this.#configuration.cluster.name) return false;
+    this.#renewals.consider(hello);
+    return true;
   }
 
   #onLeadership(group: number, leader: NodeId | undefined, term: number): void {

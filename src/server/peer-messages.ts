@@ -9,6 +9,7 @@ import type { MapReplica } from '../replica/map-replica.js';
 import { MESSAGE, type MessageKind } from '../replica/peers/frame.js';
 import type { PeerHub } from '../replica/peers/peer-hub.js';
 import type { Administration } from './administration.js';
+import type { EventualBuckets } from './eventual-buckets.js';
 import type { ForwardGate } from './forward-gate.js';
 import { decodeForwardedReply, RemoteRequest } from './forwarding.js';
 import type { GroupRoute } from './group-route.js';
@@ -19,6 +20,7 @@ export interface MessageTargets {
   readonly administration: Administration;
   readonly leaders: Leaders;
   readonly forwardGate: ForwardGate;
+  readonly eventual: EventualBuckets;
   replica(group: number): DataReplica | MapReplica | undefined;
   dataReplica(group: number): DataReplica | undefined;
   route(group: number): GroupRoute | undefined;
@@ -78,6 +80,18 @@ export function dispatchMessage(
       return;
     case MESSAGE.administrationReply:
       parsed(() => targets.administration.receiveReply(body));
+      return;
+    case MESSAGE.quorum:
+      targets.eventual.receive(from, body);
+      return;
+    case MESSAGE.antiEntropy:
+      targets.eventual.receiveRepair(from, body);
+      return;
+    case MESSAGE.query:
+      targets.eventual.receiveQuery(from, group, body);
+      return;
+    case MESSAGE.queryReply:
+      targets.eventual.receiveQueryReply(from, body);
       return;
     case MESSAGE.hello:
     case MESSAGE.piece:

@@ -53,6 +53,8 @@ interface Peer {
   redialMs: number;
   redialTimer: Timer | undefined;
   boot: string;
+  /** When a frame of it was last taken. */
+  heardAtMs: number;
   /** The newest map that the peer's frames have shown. */
   epoch: number;
 }
@@ -129,6 +131,7 @@ export class PeerHub {
         redialMs: FIRST_REDIAL_MS,
         redialTimer: undefined,
         boot: '',
+        heardAtMs: this.#env.clock.monotonicMs(),
         epoch: 0,
       };
       this.#peers.set(id, peer);
@@ -149,6 +152,12 @@ export class PeerHub {
   /** The newest map that a peer has shown to know. */
   epochOf(node: NodeId): number {
     return this.#peers.get(node)?.epoch ?? 0;
+  }
+
+  /** How long nothing has been heard of a peer under the incarnation that the map knows; 0 for one that is no peer. */
+  silentMs(node: NodeId): number {
+    const peer = this.#peers.get(node);
+    return peer === undefined ? 0 : this.#env.clock.monotonicMs() - peer.heardAtMs;
   }
 
   peerIds(): NodeId[] {
@@ -350,6 +359,7 @@ export class PeerHub {
   #noteSender(header: FrameHeader): void {
     const peer = this.#peers.get(header.from);
     if (peer === undefined) return;
+    peer.heardAtMs = this.#env.clock.monotonicMs();
     // A suspicion stays: what is read now may have been sent before the process died.
     if (header.epoch > peer.epoch) peer.epoch = header.epoch;
     if (peer.boot !== header.boot) {

@@ -1,6 +1,6 @@
 /**
  * The journal of a node's eventual buckets: one group of the write-ahead log for all of them. Each entry is a batch of
- * mutations exactly as it travelled, or a change of the hints kept for others; its first byte says which.
+ * mutations exactly as it travelled, or, behind a byte that no batch begins with, a change of the hints kept for others.
  *
  * After a restart the entries behind the last checkpoint are merged again. Merging is idempotent, so it does no harm
  * that the checkpoint holds some of them already: that is why it may be taken while writes go on.
@@ -20,9 +20,8 @@ export const JOURNAL_GROUP = 0xffff;
 /** Entries of one group of the log carry a term; these know no leader. */
 const TERM = 1;
 
-/** First byte of an entry. */
-export const JOURNAL_MUTATIONS = 1;
-export const JOURNAL_HINTS = 2;
+/** First byte of a change of the hints; a batch begins with the head of a mutation, which is below 3. */
+const HINTS_MARK = Buffer.from([0xff]);
 
 export interface JournalOptions {
   readonly log: WriteAheadLog;
@@ -66,14 +65,15 @@ export class Journal implements Checkpointed {
     }
   }
 
-  /** Hands every entry that the checkpoint may lack to `merge`, oldest first. Called once, before anything is appended. */
-  replay(merge: (kind: number, bytes: Buffer) => void): void {
+  /** Visits every entry that the checkpoint may lack, oldest first. Called once, before anything is appended. */
+  replay(visitor: { mutations(bytes: Buffer): void; hints(bytes: Buffer): void }): void {
     let next = this.#recoveredIndex + 1;
     while (next <= this.#lastIndex) {
       const entries = this.#groupLog.entries(next, this.#lastIndex + 1, LIMITS.maxCommittedBytesPerTurn);
       for (const { payload } of entries) {
         try {
-          merge(payload[0] ?? 0, payload);
+          if (payload[0] === HINTS_MARK[0]) visitor.hints(payload.subarray(1));
+          else visitor.mutations(payload);
         } catch (error) {
           if (!(error instanceof DecodeError)) throw error;
           throw new QuoinError('LOG_DAMAGED', `entry ${next} of the journal cannot be read`, {
@@ -90,13 +90,18 @@ export class Journal implements Checkpointed {
     return this.#lastIndex;
   }
 
-  append(bytes: Buffer): void {
-    invariant(
-      bytes[0] === JOURNAL_MUTATIONS || bytes[0] === JOURNAL_HINTS,
-      'an entry of the journal says what it is',
-    );
+  appendMutations(batch: Buffer): void {
+    invariant(batch[0] !== HINTS_MARK[0], 'a batch of mutations begins with a mutation');
+    this.#append(batch);
+  }
+
+  appendHints(change: Buffer): void {
+    this.#append(Buffer.concat([HINTS_MARK, change]));
+  }
+
+  #append(payload: Buffer): void {
     this.#lastIndex++;
-    this.#log.append(JOURNAL_GROUP, [{ index: this.#lastIndex, term: TERM, payload: bytes }]);
+    this.#log.append(JOURNAL_GROUP, [{ index: this.#lastIndex, term: TERM, payload }]);
   }
 
   note(): GroupNote {

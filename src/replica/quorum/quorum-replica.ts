@@ -1,0 +1,237 @@
+/**
+ * A node's part in all eventual buckets: runs the quorum core, anti-entropy and hinted handoff against journal, store and
+ * peers, turn by turn under the node's pump (papers 000, 002, 004).
+ *
+ * What a turn has merged is journaled as it travelled. Batches that someone waits for are synced in the turn; others
+ * (w = 1, repairs that promise nothing) with the next sync, at the latest after `LAZY_SYNC_MS` or `LAZY_SYNC_BYTES`.
+ *
+ * Invariants:
+ * - what promises durability (`messagesAfterPersist`, `persisted`) goes only once the journal is synced;
+ * - a mutation leaves before any read of the same turn, so a replica has it before it answers that read.
+ */
+import { ByteReader, DecodeError } from '../../base/bytes.js';
+import { invariant } from '../../base/errors.js';
+import type { Env, Timer } from '../../env/env.js';
+import type { AntiEntropy } from '../../protocol/quorum/anti-entropy.js';
+import type { OutgoingRepair } from '../../protocol/quorum/anti-entropy-types.js';
+import { decodeQuorumMessage, encodeQuorumMessage } from '../../protocol/quorum/codec.js';
+import type {
+  MutationBatch,
+  NodeId,
+  OutgoingQuorumMessage,
+  QuorumCoreContract,
+  QuorumMessage,
+  QuorumRead,
+  QuorumWrite,
+} from '../../protocol/quorum/types.js';
+import { MESSAGE } from '../peers/frame.js';
+import type { PeerHub } from '../peers/peer-hub.js';
+import type { AwaitingSync, Pump, Pumped } from '../pump.js';
+import type { HintedHandoff } from './hinted-handoff.js';
+import type { Journal } from './journal.js';
+
+/** Journaled without anyone waiting: synced within this time and size. */
+const LAZY_SYNC_MS = 20;
+const LAZY_SYNC_BYTES = 1024 * 1024;
+
+export interface QuorumReplicaOptions {
+  readonly env: Env;
+  readonly peers: PeerHub;
+  readonly pump: Pump;
+  readonly journal: Journal;
+  readonly core: QuorumCoreContract;
+  readonly antiEntropy: AntiEntropy;
+  readonly handoff: HintedHandoff;
+}
+
+/** What waits for one sync of the journal. */
+interface Unsynced {
+  readonly persistToken: number;
+  readonly messages: readonly OutgoingQuorumMessage[];
+  readonly repairs: readonly OutgoingRepair[];
+}
+
+const NOTHING_PROMISED: AwaitingSync['messages'] = [];
+
+export class QuorumReplica implements Pumped {
+  readonly #env: Env;
+  readonly #peers: PeerHub;
+  readonly #pump: Pump;
+  readonly #journal: Journal;
+  readonly #core: QuorumCoreContract;
+  readonly #antiEntropy: AntiEntropy;
+  readonly #handoff: HintedHandoff;
+  /** In the order in which their syncs end. */
+  readonly #unsynced: Unsynced[] = [];
+  /** Bytes appended since the last sync was asked for, and when the first of them was. */
+  #lazyBytes = 0;
+  #lazySinceMs = 0;
+  #deadlineTimer: Timer | undefined;
+  #stopped = false;
+
+  constructor(options: QuorumReplicaOptions) {
+    this.#env = options.env;
+    this.#peers = options.peers;
+    this.#pump = options.pump;
+    this.#journal = options.journal;
+    this.#core = options.core;
+    this.#antiEntropy = options.antiEntropy;
+    this.#handoff = options.handoff;
+  }
+
+  write(write: QuorumWrite): void {
+    const { clock } = this.#env;
+    this.#core.write(write, clock.monotonicMs(), clock.wallMs());
+    this.#pump.markDirty(this);
+  }
+
+  read(read: QuorumRead): void {
+    const { clock } = this.#env;
+    this.#core.read(read, clock.monotonicMs(), clock.wallMs());
+    if (this.#core.hasEffects()) this.#pump.markDirty(this);
+  }
+
+  receive(from: NodeId, body: Buffer): void {
+    const reader = new ByteReader(body);
+    const message = decodeQuorumMessage(reader);
+    if (reader.remainingBytes > 0) throw new DecodeError('bytes behind a quorum message');
+    const { clock } = this.#env;
+    if (!this.#handoff.acknowledged(from, message))
+      this.#core.step(from, message, clock.monotonicMs(), clock.wallMs());
+    this.#pump.markDirty(this);
+  }
+
+  receiveRepair(from: NodeId, body: Buffer): void {
+    const { clock } = this.#env;
+    this.#antiEntropy.step(from, body, clock.monotonicMs(), clock.wallMs());
+    this.#pump.markDirty(this);
+  }
+
+  /** Can this peer be reached, as far as links and gossip tell? */
+  setReachable(peer: NodeId, reachable: boolean): void {
+    this.#core.setReachable(peer, reachable);
+    this.#antiEntropy.setReachable(peer, reachable);
+    this.#handoff.setReachable(peer, reachable);
+    this.#pump.markDirty(this);
+  }
+
+  /** What was sent to this peer and not answered may be lost. */
+  peerReset(peer: NodeId): void {
+    this.#core.peerReset(peer);
+    this.#handoff.peerReset(peer);
+    this.#antiEntropy.peerReset(peer);
+    this.#pump.markDirty(this);
+  }
+
+  tick(nowMs: number): void {
+    if (this.#stopped) return;
+    const wallMs = this.#env.clock.wallMs();
+    this.#core.tick(nowMs, wallMs);
+    this.#antiEntropy.tick(nowMs, wallMs);
+    this.#handoff.tick(nowMs, wallMs);
+    this.#pump.markDirty(this);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#deadlineTimer?.cancel();
+    this.#core.stop();
+  }
+
+  gather(): void {
+    // Writes and reads are with the core already.
+  }
+
+  collect(awaiting: AwaitingSync[]): void {
+    const nowMs = this.#env.clock.monotonicMs();
+    const wallMs = this.#env.clock.wallMs();
+    let persistToken = 0;
+    let promises: readonly OutgoingQuorumMessage[] = [];
+    if (this.#core.hasEffects()) {
+      const effects = this.#core.takeEffects();
+      for (const batch of effects.journal) this.#append(batch, nowMs);
+      for (const { target, batch } of effects.hints) this.#handoff.keep(target, batch, wallMs);
+      for (const { to, message } of effects.messages) this.#send(to, message);
+      promises = effects.messagesAfterPersist;
+      persistToken = effects.persistToken;
+    }
+    const repair = this.#antiEntropy.takeEffects();
+    for (const batch of repair.journal) this.#append(batch, nowMs);
+    for (const message of repair.messages) this.#sendRepair(message);
+    const handoff = this.#handoff.takeEffects();
+    for (const change of handoff.changes) {
+      this.#journal.appendHints(change);
+      this.#noteLazy(change.length, nowMs);
+    }
+    for (const { to, message } of handoff.messages) this.#send(to, message);
+    for (const target of handoff.lacking) this.#antiEntropy.requestRound(target);
+    const repairs = repair.messagesAfterPersist;
+    const isAwaited = persistToken !== 0 || promises.length > 0 || repairs.length > 0;
+    const isDue =
+      this.#lazyBytes > 0 &&
+      (this.#lazyBytes >= LAZY_SYNC_BYTES || nowMs - this.#lazySinceMs >= LAZY_SYNC_MS);
+    if (isAwaited || isDue) {
+      this.#lazyBytes = 0;
+      this.#unsynced.push({ persistToken, messages: promises, repairs });
+      awaiting.push({ replica: this, lastIndex: 0, lastTerm: 0, messages: NOTHING_PROMISED });
+    }
+    this.#wakeInTime(nowMs);
+  }
+
+  applyCommitted(): void {
+    // Mutations are merged before they are journaled.
+  }
+
+  persisted(): void {
+    // What a sync makes true is known by its place in the row.
+  }
+
+  /** The oldest sync that was waited for is done. */
+  sendAfterPersist(): void {
+    const unsynced = this.#unsynced.shift();
+    invariant(unsynced !== undefined, 'a sync of the journal was waited for');
+    if (unsynced.persistToken !== 0) this.#core.persisted(unsynced.persistToken);
+    for (const { to, message } of unsynced.messages) this.#send(to, message);
+    for (const message of unsynced.repairs) this.#sendRepair(message);
+  }
+
+  #append(batch: MutationBatch, nowMs: number): void {
+    this.#journal.appendMutations(batch.bytes);
+    this.#noteLazy(batch.bytes.length, nowMs);
+  }
+
+  #noteLazy(sizeBytes: number, nowMs: number): void {
+    if (this.#lazyBytes === 0) this.#lazySinceMs = nowMs;
+    this.#lazyBytes += sizeBytes;
+  }
+
+  #send(to: NodeId, message: QuorumMessage): void {
+    const writer = this.#peers.beginMessage(to, MESSAGE.quorum, 0);
+    if (writer !== undefined) {
+      encodeQuorumMessage(writer, message);
+      if (this.#peers.endMessage(to)) return;
+    }
+    // Nobody will hear it: what it carried is for hints and anti-entropy.
+    if (message.kind === 'mutate' || message.kind === 'read') this.peerReset(to);
+  }
+
+  #sendRepair({ to, body }: OutgoingRepair): void {
+    // A session whose message is lost ends by itself.
+    this.#peers.sendMessage(to, MESSAGE.antiEntropy, 0, body);
+  }
+
+  /** The node's tick is too coarse for speculative reads. */
+  #wakeInTime(nowMs: number): void {
+    if (this.#deadlineTimer !== undefined || this.#stopped) return;
+    const deadlineMs = this.#core.nextDeadlineMs();
+    if (deadlineMs - nowMs >= LAZY_SYNC_MS) return;
+    this.#deadlineTimer = this.#env.clock.setTimer(Math.max(1, deadlineMs - nowMs), () => {
+      this.#deadlineTimer = undefined;
+      if (this.#stopped) return;
+      const { clock } = this.#env;
+      this.#core.tick(clock.monotonicMs(), clock.wallMs());
+      if (this.#core.hasEffects()) this.#pump.markDirty(this);
+      else this.#wakeInTime(clock.monotonicMs());
+    });
+  }
+}

@@ -1,0 +1,297 @@
+/**
+ * All that a node does for eventual buckets, put together: their records and journal, the quorum core with repair and
+ * hand-off, and the ways of requests to them. `node.ts` tells it of maps, peers, time and messages.
+ *
+ * Invariants:
+ * - the buckets open here are those of the newest map known here, with its policies;
+ * - nothing is served before the journal has been replayed.
+ */
+import { invariant } from '../base/errors.js';
+import { LIMITS } from '../base/limits.js';
+import type { ClusterMap } from '../cluster/map.js';
+import type { EngineHost, HostedBucket } from '../engine/engine-host.js';
+import type { Env } from '../env/env.js';
+import type { WriteAheadLog } from '../log/types.js';
+import { AntiEntropy } from '../protocol/quorum/anti-entropy.js';
+import { QuorumCore } from '../protocol/quorum/core.js';
+import type { ReplicaSet } from '../protocol/quorum/types.js';
+import type { NodeId } from '../protocol/raft/types.js';
+import type { Checkpointed } from '../replica/checkpointer.js';
+import type { PeerHub } from '../replica/peers/peer-hub.js';
+import type { Pump } from '../replica/pump.js';
+import { HintedHandoff } from '../replica/quorum/hinted-handoff.js';
+import { Journal } from '../replica/quorum/journal.js';
+import { Queries } from '../replica/quorum/queries.js';
+import { QuorumReplica } from '../replica/quorum/quorum-replica.js';
+import type { CommandDefinition } from '../store/command.js';
+import { QuorumStore } from '../store/quorum/quorum-store.js';
+import { ErrorReply, type Reply } from '../store/reply.js';
+import { SlotSet, slotRangesOf } from '../store/slot-ranges.js';
+import type { QuorumConfiguration } from './configuration/types.js';
+import { QuorumRoute } from './quorum-route.js';
+
+/** A comparison of replicas ends when the other side is silent for so long. */
+const REPAIR_ANSWER_TIMEOUT_MS = 5000;
+/** A further replica is asked when an answer is later than so many of the recent ones, and than so long. */
+const SPECULATION_QUANTILE = 0.99;
+const MIN_SPECULATION_MS = 2;
+
+export interface EventualBucketsOptions {
+  readonly env: Env;
+  readonly self: NodeId;
+  readonly peers: PeerHub;
+  readonly pump: Pump;
+  readonly log: WriteAheadLog;
+  readonly engines: EngineHost;
+  readonly settings: QuorumConfiguration;
+  /** False when writes must wait: what is not written back yet has reached its bound. */
+  mayApply(): boolean;
+}
+
+/** Where the hints for other nodes rest: no bucket of a map has this id. */
+const HINTS: HostedBucket = { id: 0xffff_ffff, name: 'hints', engine: 'lmdb' };
+
+/** What exists once the cluster is known. */
+interface Opened {
+  readonly store: QuorumStore;
+  readonly journal: Journal;
+  readonly core: QuorumCore;
+  readonly antiEntropy: AntiEntropy;
+  readonly handoff: HintedHandoff;
+  readonly replica: QuorumReplica;
+}
+
+export class EventualBuckets {
+  /** By group. */
+  readonly routes = new Map<number, QuorumRoute>();
+  readonly #options: EventualBucketsOptions;
+  readonly #queries: Queries;
+  #opened: Opened | undefined;
+  #map: ClusterMap | undefined;
+  /** By the ids of the members. */
+  readonly #replicaSets = new Map<string, ReplicaSet>();
+  /** By group and n; emptied with each new map. */
+  readonly #setsOfGroups = new Map<number, (ReplicaSet | undefined)[]>();
+  readonly #slotsOfGroups = new Map<number, SlotSet>();
+
+  constructor(options: EventualBucketsOptions) {
+    this.#options = options;
+    const { env, peers, pump } = options;
+    this.#queries = new Queries({
+      env,
+      peers,
+      timeoutMs: options.settings.timeoutMs,
+      scheduleFlush: () => pump.schedule(),
+      serve: (group, bucketId, definition, args) => this.#serve(group, bucketId, definition, args),
+    });
+  }
+
+  /** Recovers the records of this node and begins to serve. */
+  open(map: ClusterMap): void {
+    const { env, self, peers, pump, log, engines, settings } = this.#options;
+    // Positions of nodes in the map never change.
+    const ordinals = new Map(map.nodes.map(({ id }, position) => [id, position]));
+    const ordinal = ordinals.get(self);
+    invariant(ordinal !== undefined, 'this node is in its map');
+    const random = (): number => env.random.float();
+    const store = new QuorumStore({ engines });
+    const handoff = new HintedHandoff({
+      engine: engines.open(HINTS),
+      ordinalOf: (node) => ordinals.get(node) ?? -1,
+      nodeOf: (at) => map.nodes[at]?.id,
+      random,
+      maxHintBytes: settings.maxHintBytes,
+      maxHintAgeMs: settings.maxHintAgeMs,
+      bytesPerSecond: settings.hintBytesPerSecond,
+      answerTimeoutMs: settings.timeoutMs,
+    });
+    const journal = new Journal({
+      log,
+      note: (name) => engines.note(name),
+      encodeHead: () => store.encodeHead(),
+      restoreHead: (head) => store.restoreHead(head),
+    });
+    for (const bucket of map.buckets) if (bucket.quorum !== undefined) store.openBucket(bucket);
+    const wallMs = env.clock.wallMs();
+    journal.replay({
+      mutations: (bytes) => store.replay(bytes, wallMs),
+      hints: (change) => handoff.replayChange(change),
+    });
+    const core = new QuorumCore({
+      self,
+      ordinal,
+      store,
+      random,
+      timing: {
+        timeoutMs: settings.timeoutMs,
+        maxClockDriftMs: settings.maxClockDriftMs,
+        speculationQuantile: SPECULATION_QUANTILE,
+        minSpeculationMs: MIN_SPECULATION_MS,
+        readRepairChance: settings.readRepairChance,
+      },
+      lastVersion: store.highestVersion,
+      maxUnackedBytes: LIMITS.maxUncommittedBytes,
+    });
+    const antiEntropy = new AntiEntropy({
+      self,
+      contents: store.contents,
+      random,
+      intervalMs: settings.repairIntervalMs,
+      maxBytesPerSecond: settings.repairBytesPerSecond,
+      answerTimeoutMs: REPAIR_ANSWER_TIMEOUT_MS,
+      graceMs: settings.tombstoneGraceMs,
+      maxClockDriftMs: settings.maxClockDriftMs,
+    });
+    const replica = new QuorumReplica({ env, peers, pump, journal, core, antiEntropy, handoff });
+    this.#opened = { store, journal, core, antiEntropy, handoff, replica };
+    for (const { id } of map.groups) if (id !== 0) this.routes.set(id, this.#route(id, replica));
+    this.#take(map);
+  }
+
+  /** A newer map: opens, changes and drops buckets as it says. */
+  follow(map: ClusterMap): void {
+    const opened = this.#opened;
+    if (opened === undefined) return;
+    const { store } = opened;
+    const wanted = new Set<number>();
+    for (const bucket of map.buckets) {
+      if (bucket.quorum === undefined) continue;
+      wanted.add(bucket.id);
+      if (store.buckets.has(bucket.id)) store.updateBucket(bucket);
+      else store.openBucket(bucket);
+    }
+    for (const id of [...store.buckets.keys()]) if (!wanted.has(id)) store.dropBucket(id);
+    this.#take(map);
+  }
+
+  #take(map: ClusterMap): void {
+    this.#map = map;
+    this.#setsOfGroups.clear();
+    this.#slotsOfGroups.clear();
+    const opened = this.#opened;
+    if (opened === undefined) return;
+    const groups = map.groups.filter(({ id }) => id !== 0);
+    for (const { id } of groups) this.#slotsOfGroups.set(id, new SlotSet(slotRangesOf(map.slotOwners, id)));
+    opened.antiEntropy.setGroups(
+      groups.map(({ id, members }) => ({
+        group: id,
+        members,
+        slots: [...this.#slotsOfGroups.get(id)!.members],
+      })),
+    );
+  }
+
+  /** The link to this peer is open. */
+  peerUp(peer: NodeId): void {
+    this.#opened?.replica.peerReset(peer);
+    this.#opened?.replica.setReachable(peer, true);
+  }
+
+  /** The link to this peer has ended, or its process has. */
+  peerDown(peer: NodeId): void {
+    this.#queries.peerReset(peer);
+    this.#opened?.replica.setReachable(peer, false);
+    this.#opened?.replica.peerReset(peer);
+  }
+
+  receive(from: NodeId, body: Buffer): void {
+    this.#opened?.replica.receive(from, body);
+  }
+
+  receiveRepair(from: NodeId, body: Buffer): void {
+    this.#opened?.replica.receiveRepair(from, body);
+  }
+
+  receiveQuery(from: NodeId, group: number, body: Buffer): void {
+    this.#queries.receive(from, group, body);
+  }
+
+  receiveQueryReply(from: NodeId, body: Buffer): void {
+    this.#queries.receiveReply(from, body);
+  }
+
+  tick(nowMs: number): void {
+    this.#queries.tick(nowMs);
+    this.#opened?.replica.tick(nowMs);
+  }
+
+  stop(): void {
+    this.#queries.stop();
+    this.#opened?.replica.stop();
+  }
+
+  /** The highest version known here. */
+  get highestVersion(): number {
+    return this.#opened?.store.highestVersion ?? 0;
+  }
+
+  *checkpointed(): Iterable<Checkpointed> {
+    if (this.#opened !== undefined) yield this.#opened.journal;
+  }
+
+  /** Over all eventual buckets, as this node holds the slot. */
+  digestOfSlot(slot: number): number {
+    let digest = 0;
+    const store = this.#opened?.store;
+    if (store !== undefined) for (const id of store.buckets.keys()) digest ^= store.digestOfSlot(id, slot);
+    return digest >>> 0;
+  }
+
+  #route(group: number, replica: QuorumReplica): QuorumRoute {
+    const { env, peers, mayApply } = this.#options;
+    return new QuorumRoute(group, {
+      replica,
+      queries: this.#queries,
+      wallMs: () => env.clock.wallMs(),
+      replicaSet: (id, n) => this.#replicaSet(id, n),
+      reachable: (node) => peers.connected(node),
+      mayApply,
+      serve: (id, bucketId, definition, args) => this.#serve(id, bucketId, definition, args),
+    });
+  }
+
+  #replicaSet(group: number, n: number): ReplicaSet {
+    let sets = this.#setsOfGroups.get(group);
+    if (sets === undefined) {
+      sets = [];
+      this.#setsOfGroups.set(group, sets);
+    }
+    const known = sets[n];
+    if (known !== undefined) return known;
+    const { self } = this.#options;
+    const members = this.#map?.groups.find(({ id }) => id === group)?.members.slice(0, n) ?? [];
+    // Groups of the same nodes share one set, whatever their order: the fastest replica is found by measuring.
+    const name = [...members].sort().join(',');
+    let set = this.#replicaSets.get(name);
+    if (set === undefined) {
+      set = {
+        members,
+        includesSelf: members.includes(self),
+        others: members.filter((member) => member !== self),
+      };
+      this.#replicaSets.set(name, set);
+    }
+    sets[n] = set;
+    return set;
+  }
+
+  /** A read over many keys, on what this node holds of a group. */
+  #serve(group: number, bucketId: number, definition: CommandDefinition, args: readonly Buffer[]): Reply {
+    const slots = this.#slotsOfGroups.get(group);
+    const store = this.#opened?.store;
+    const bucket = store?.buckets.get(bucketId);
+    if (store === undefined || slots === undefined || bucket === undefined)
+      return ErrorReply.of('STARTING', 'this node does not know the bucket yet');
+    const { env } = this.#options;
+    const nowMs = env.clock.wallMs();
+    return definition.execute(
+      {
+        keyspace: store.keySpace(bucketId, slots, nowMs),
+        nowMs,
+        bucketId,
+        seed: env.random.integer(2 ** 32),
+      },
+      args,
+    );
+  }
+}
