@@ -87,7 +87,7 @@ export class QuorumCore implements QuorumCoreContract {
   }
 
   setReachable(id: NodeId, reachable: boolean): void {
-    const peer = this.#context.peers.of(id, this.#context.nowMs);
+    const peer = this.#context.peers.of(id);
     this.#context.peers.setReachable(peer, reachable);
     if (!reachable) this.#reads.unreachable(peer);
   }

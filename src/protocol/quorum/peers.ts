@@ -24,12 +24,17 @@ export class Peer {
   /** Gathered in this turn. */
   openQueries: QueryBatch | undefined = undefined;
   openMends: MendBatch | undefined = undefined;
-  /** When it was last asked; the start of its acquaintance before that. */
-  lastAskedMs: number;
+  /** When it was last asked, or first thought of; undefined before. */
+  lastAskedMs: number | undefined = undefined;
 
-  constructor(id: NodeId, nowMs: number) {
+  constructor(id: NodeId) {
     this.id = id;
-    this.lastAskedMs = nowMs;
+  }
+
+  /** Nobody has asked it for so long. */
+  isForgotten(nowMs: number, afterMs: number): boolean {
+    this.lastAskedMs ??= nowMs;
+    return nowMs - this.lastAskedMs >= afterMs;
   }
 
   /** How long an answer is likely to take. */
@@ -104,10 +109,10 @@ export class Peers {
   #lastSet: KnownSet | undefined = undefined;
   #epoch = 0;
 
-  of(id: NodeId, nowMs: number): Peer {
+  of(id: NodeId): Peer {
     let peer = this.#peers.get(id);
     if (peer === undefined) {
-      peer = new Peer(id, nowMs);
+      peer = new Peer(id);
       this.#peers.set(id, peer);
     }
     return peer;
@@ -127,14 +132,14 @@ export class Peers {
     this.#epoch++;
   }
 
-  set(replicas: ReplicaSet, nowMs: number): KnownSet {
+  set(replicas: ReplicaSet): KnownSet {
     let known = this.#lastSet;
     if (known?.set !== replicas) {
       known = this.#sets.get(replicas);
       if (known === undefined) {
         known = new KnownSet(
           replicas,
-          replicas.others.map((id) => this.of(id, nowMs)),
+          replicas.others.map((id) => this.of(id)),
         );
         this.#sets.set(replicas, known);
       }

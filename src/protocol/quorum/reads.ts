@@ -60,7 +60,7 @@ export class Reads implements QueryEvents, MendEvents {
     const set = read.replicas;
     invariant(read.r >= 1 && read.r <= set.members.length, 'r is between 1 and the number of replicas');
     context.reads++;
-    const known = context.peers.set(set, context.nowMs);
+    const known = context.peers.set(set);
     if (context.stopped || known.reachableMembers < read.r) {
       read.failed('unreachable');
       return;
@@ -92,13 +92,13 @@ export class Reads implements QueryEvents, MendEvents {
         this.#ask(pending, member, knownVersion);
         // One record is enough: the others are asked for theirs when it turns out to be newer.
         if (knownVersion === 0) knownVersion = VERSION_ALONE;
-      } else if (context.nowMs - peer.lastAskedMs >= PROBE_AFTER_MS) this.#ask(pending, member, knownVersion);
+      } else if (peer.isForgotten(context.nowMs, PROBE_AFTER_MS)) this.#ask(pending, member, knownVersion);
     }
   }
 
   #begin(read: QuorumRead, localVersion: number, record: QuorumRecord | undefined): PendingRead {
     const { peers, nowMs, timing } = this.#context;
-    const known = peers.set(read.replicas, nowMs);
+    const known = peers.set(read.replicas);
     const pending = new PendingRead(read, known, nowMs + timing.timeoutMs, localVersion, record);
     pending.index = this.#pending.length;
     this.#pending.push(pending);
@@ -345,13 +345,13 @@ export class Reads implements QueryEvents, MendEvents {
   }
 
   tick(): void {
-    this.#queries.tick(this);
-    this.#mending.tick(this);
     const { nowMs } = this.#context;
     for (let i = this.#pending.length - 1; i >= 0; i--) {
       const pending = this.#pending[i];
       if (pending !== undefined && pending.deadlineMs <= nowMs) this.#fail(pending, 'timeout');
     }
+    this.#queries.tick(this);
+    this.#mending.tick(this);
   }
 
   nextDeadlineMs(): number {

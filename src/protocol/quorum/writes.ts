@@ -63,7 +63,7 @@ export class Writes {
     const set = write.replicas;
     invariant(write.w >= 1 && write.w <= set.members.length, 'w is between 1 and the number of replicas');
     context.writes++;
-    const known = context.peers.set(set, context.nowMs);
+    const known = context.peers.set(set);
     if (context.stopped || known.reachableMembers < write.w) {
       write.written(FAILURES.unreachable);
       return;
@@ -181,7 +181,7 @@ export class Writes {
     batch.index = this.#closed.length;
     this.#closed.push(batch);
     // Members may have gone since the writes came. Their callers are told at the next tick, not from within `takeEffects`.
-    if (known.reachableMembers < known.set.members.length) batch.nextCheckMs = Number.NEGATIVE_INFINITY;
+    if (batch.awaitedPeers < known.peers.length) batch.nextCheckMs = Number.NEGATIVE_INFINITY;
     else batch.nextCheckMs = Math.min(batch.nextCheckMs, batch.deadlineMs);
     this.#dropWhenDone(batch);
   }
