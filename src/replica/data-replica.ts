@@ -7,7 +7,9 @@
  * - a group's log opens a bucket before any command uses it, so that applying never depends on the cluster map;
  * - reads gathered before a write of the same turn are registered before it is proposed;
  * - expiry is decided by the leader's clock as it stands in the log: a read that meets a key which the leader's clock
- *   has outlived, but not yet the log's, goes through the log itself.
+ *   has outlived, but not yet the log's, goes through the log itself;
+ * - who goes from a bucket with bounds is decided by the leader, before the writes that need the room, and stands in the
+ *   log (`retention-upkeep.ts`).
  */
 import { invariant } from '../base/errors.js';
 import { TOKEN_END } from '../base/slots.js';
@@ -16,9 +18,11 @@ import { BatchBuilder, expiryArguments } from '../store/batch.js';
 import { encodeBucket } from '../store/bucket-codec.js';
 import { commandByName } from '../store/registry.js';
 import { ErrorReply } from '../store/reply.js';
+import { isBounded } from '../store/retention.js';
 import { type BucketDescription, CLOCK_BEHIND, type GroupStateMachine } from '../store/types.js';
 import type { PendingRequest } from './pending.js';
 import { Replica, type ReplicaHost, type ReplicaStart } from './replica.js';
+import { type BatchUpkeep, RetentionUpkeep } from './retention-upkeep.js';
 import type { SnapshotState } from './snapshot-transfers.js';
 
 export interface DataReplicaHost extends ReplicaHost {
@@ -33,6 +37,7 @@ interface ProposedBatch {
   readonly term: number;
   /** One for each command; undefined for the node's own. */
   readonly requests: readonly (PendingRequest | undefined)[];
+  readonly upkeep: BatchUpkeep | undefined;
 }
 
 const EXPIRY_INTERVAL_MS = 100;
@@ -48,6 +53,20 @@ const OPEN_BUCKET = definitionOf('quoin.open-bucket');
 const UPDATE_BUCKET = definitionOf('quoin.update-bucket');
 const DROP_BUCKET = definitionOf('quoin.drop-bucket');
 const EXPIRE = definitionOf('quoin.expire');
+const EVICT = definitionOf('quoin.evict');
+const DENY = definitionOf('quoin.deny');
+
+/** Is a bucket's policy in the log what the map says? The rest of a bucket never changes. */
+function hasPolicyOf(known: BucketDescription, wanted: BucketDescription): boolean {
+  if (known.ttlMs !== wanted.ttlMs) return false;
+  const [present, next] = [known.retention, wanted.retention];
+  if (!isBounded(present) || !isBounded(next)) return isBounded(present) === isBounded(next);
+  return (
+    present.maxIdleMs === next.maxIdleMs &&
+    present.maxMemoryBytes === next.maxMemoryBytes &&
+    present.eviction === next.eviction
+  );
+}
 
 /** The machine as snapshots see it: its head, its slots, and where records go. */
 function snapshotState(machine: GroupStateMachine): SnapshotState {
@@ -77,12 +96,20 @@ export class DataReplica extends Replica<PendingRequest> {
   readonly #opening = new Set<number>();
   #expiryToken = 0;
   #nextExpiryMs = 0;
+  readonly #upkeep: RetentionUpkeep;
+  /** The term in which this node was last seen to lead, and since when. */
+  #ledTerm = -1;
+  #leadsSinceMs = -1;
   entriesApplied = 0;
 
   constructor(host: DataReplicaHost, start: ReplicaStart, machine: GroupStateMachine) {
     super(host, start, snapshotState(machine));
     this.#host = host;
     this.machine = machine;
+    this.#upkeep = new RetentionUpkeep({
+      machine,
+      remove: (bucketId, keys) => this.#addControl(bucketId, EVICT, expiryArguments(keys)),
+    });
   }
 
   get pendingRequests(): number {
@@ -150,11 +177,13 @@ export class DataReplica extends Replica<PendingRequest> {
     const requests = this.#batchRequests;
     this.#batchRequests = [];
     const payload = this.#builder.take(this.host.env.clock.wallMs());
+    const upkeep = this.#upkeep.take();
     const outcome = this.core.propose(payload, nowMs);
     if (outcome.accepted) {
-      this.#proposed.push({ index: outcome.index, term: outcome.term, requests });
+      this.#proposed.push({ index: outcome.index, term: outcome.term, requests, upkeep });
       return;
     }
+    if (upkeep !== undefined) this.#upkeep.settle(upkeep);
     const refusal = outcome.reason === 'overloaded' ? 'overloaded' : 'not-leader';
     for (const request of requests) request?.refuse(refusal);
     this.#opening.clear();
@@ -163,9 +192,11 @@ export class DataReplica extends Replica<PendingRequest> {
   protected override applyEntry(entry: LogEntry): void {
     const batch = this.#proposed[this.#nextProposed];
     const ours = batch !== undefined && batch.index === entry.index && batch.term === entry.term;
+    if (this.#upkeep.isNeeded) this.#noteUseTime();
     const replies = this.machine.apply(entry.index, entry.payload, ours);
     this.entriesApplied++;
     if (!ours) return;
+    if (batch.upkeep !== undefined) this.#upkeep.settle(batch.upkeep);
     if (++this.#nextProposed === this.#proposed.length) {
       this.#proposed = [];
       this.#nextProposed = 0;
@@ -190,6 +221,7 @@ export class DataReplica extends Replica<PendingRequest> {
       request.answer(ErrorReply.of('UNKNOWN_BUCKET', 'the bucket was dropped'));
       return;
     }
+    if (this.#upkeep.isNeeded) this.#noteUseTime();
     const reply = this.machine.read(definition, bucketId, args, this.host.env.clock.wallMs());
     if (reply !== CLOCK_BEHIND) {
       request.answer(reply);
@@ -199,7 +231,8 @@ export class DataReplica extends Replica<PendingRequest> {
       request.refuse('not-leader');
       return;
     }
-    this.#enqueueThroughLog(request);
+    this.#upkeep.removeIdle(bucketId, this.machine.idleMet);
+    this.#addToLog(request, definition, args);
     this.host.pump.markDirty(this);
   }
 
@@ -214,6 +247,7 @@ export class DataReplica extends Replica<PendingRequest> {
     this.#nextProposed = 0;
     this.#batchRequests = [];
     this.#opening.clear();
+    this.#upkeep.forget();
     if (this.#builder.commandCount > 0) this.#builder.take(0);
     for (const batch of batches) for (const request of batch.requests) request?.refuse('leadership-lost');
     for (const request of gathered) request?.refuse('not-leader');
@@ -223,8 +257,14 @@ export class DataReplica extends Replica<PendingRequest> {
     return this.machine.encodeHead();
   }
 
+  override tick(nowMs: number): void {
+    super.tick(nowMs);
+    if (this.#upkeep.isNeeded && !this.failed && !this.stateMissing) this.guard(() => this.#upkeep.tidy());
+  }
+
   protected override lead(nowMs: number): void {
     this.#followMap();
+    if (this.#upkeep.isNeeded) this.#upkeep.tick(this.#noteUseTime());
     if (nowMs >= this.#nextExpiryMs) {
       this.#nextExpiryMs = nowMs + EXPIRY_INTERVAL_MS;
       this.#removeExpired();
@@ -238,7 +278,7 @@ export class DataReplica extends Replica<PendingRequest> {
     for (const [id, bucket] of wanted) {
       const known = this.machine.buckets.get(id);
       if (known === undefined) this.#openBucket(id);
-      else if (known.ttlMs !== bucket.ttlMs && !this.#opening.has(id)) {
+      else if (!hasPolicyOf(known, bucket) && !this.#opening.has(id)) {
         this.#opening.add(id);
         this.#addControl(id, UPDATE_BUCKET, [encodeBucket(bucket)]);
       }
@@ -269,7 +309,37 @@ export class DataReplica extends Replica<PendingRequest> {
   }
 
   #enqueueThroughLog(request: PendingRequest): void {
-    this.#builder.add(request.stamp, request.bucketId, request.definition, request.args);
+    if (this.#upkeep.isNeeded) {
+      const admission = this.#upkeep.admit(request, this.#noteUseTime());
+      if (admission === 'overloaded') {
+        request.refuse('overloaded');
+        return;
+      }
+      if (admission === 'denied') {
+        const { definition, args } = request;
+        this.#addToLog(request, DENY, args.slice(definition.firstKey - 1, definition.firstKey));
+        return;
+      }
+    }
+    this.#addToLog(request, request.definition, request.args);
+  }
+
+  /** Tells the machine the time of uses; returns for how long this node leads, -1 when it does not. */
+  #noteUseTime(): number {
+    const nowMs = this.host.env.clock.monotonicMs();
+    if (!this.leading) {
+      this.#ledTerm = -1;
+      this.#leadsSinceMs = -1;
+    } else if (this.#ledTerm !== this.term) {
+      this.#ledTerm = this.term;
+      this.#leadsSinceMs = nowMs;
+    }
+    this.machine.noteUseTime(nowMs, this.#leadsSinceMs);
+    return this.#leadsSinceMs < 0 ? -1 : nowMs - this.#leadsSinceMs;
+  }
+
+  #addToLog(request: PendingRequest, definition: typeof DENY, args: readonly Buffer[]): void {
+    this.#builder.add(request.stamp, request.bucketId, definition, args);
     this.#batchRequests.push(request);
     if (this.#builder.isFull) this.proposeGathered(this.host.env.clock.monotonicMs());
   }

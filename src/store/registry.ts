@@ -37,6 +37,7 @@ import { pexpiretime } from './commands/pexpiretime.js';
 import { psetex } from './commands/psetex.js';
 import { pttl } from './commands/pttl.js';
 import { quoinDelete } from './commands/quoin-delete.js';
+import { quoinDeny } from './commands/quoin-deny.js';
 import { quoinDropBucket } from './commands/quoin-drop-bucket.js';
 import { quoinEvict } from './commands/quoin-evict.js';
 import { quoinExec } from './commands/quoin-exec.js';
@@ -124,6 +125,7 @@ export const ALL_COMMANDS: readonly CommandDefinition[] = [
   quoinSlotCount,
   quoinSlotKeys,
   quoinEvict,
+  quoinDeny,
 ];
 
 const byName = new Map<string, CommandDefinition>();

@@ -138,6 +138,11 @@ export class RetentionKeeper {
     return idleMs !== undefined && this.isIdleFor(idleMs);
   }
 
+  /** The version that a key has, 0 when there is none. */
+  versionOf(token: number, key: Buffer): number {
+    return this.#engine.versionOf(token, key);
+  }
+
   /** Keys that have not been used for too long, the longest first. */
   findIdle(maxKeys: number, visitor: AccessVisitor): void {
     if (this.policy.maxIdleMs > 0) this.access.findIdle(this.#order, this.policy.maxIdleMs, maxKeys, visitor);

@@ -8,7 +8,8 @@ const IDS = `1 get, 2 set, 3 del, 4 incr, 5 setnx, 6 setex, 7 psetex, 8 getset, 
 33 persist, 34 type, 35 scan, 36 keys, 37 randomkey, 38 rename, 39 renamenx, 40 copy, 41 touch, 42 dbsize, 43 flushdb,
 44 flushall, 45 object, 100 quoin.get, 101 quoin.put, 102 quoin.delete, 103 quoin.list, 104 quoin.version,
 105 quoin.expire, 106 quoin.exec, 107 quoin.open-bucket, 108 quoin.update-bucket, 109 quoin.drop-bucket,
-110 quoin.slot-count, 111 quoin.slot-keys, 112 quoin.evict`;
+110 quoin.slot-count, 111 quoin.slot-keys, 112 quoin.evict,
+113 quoin.deny`;
 
 describe('the command registry', () => {
   test('keeps the ids that stand in logs', () => {
