@@ -9,7 +9,7 @@
 import { invariant } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
 import type { ClusterMap } from '../cluster/map.js';
-import type { EngineHost, HostedBucket } from '../engine/engine-host.js';
+import type { EngineHost } from '../engine/engine-host.js';
 import type { Env } from '../env/env.js';
 import type { WriteAheadLog } from '../log/types.js';
 import { AntiEntropy } from '../protocol/quorum/anti-entropy.js';
@@ -47,9 +47,6 @@ export interface EventualBucketsOptions {
   /** False when writes must wait: what is not written back yet has reached its bound. */
   mayApply(): boolean;
 }
-
-/** Where the hints for other nodes rest: no bucket of a map has this id. */
-const HINTS: HostedBucket = { id: 0xffff_ffff, name: 'hints', engine: 'lmdb' };
 
 /** What exists once the cluster is known. */
 interface Opened {
@@ -96,7 +93,7 @@ export class EventualBuckets {
     const random = (): number => env.random.float();
     const store = new QuorumStore({ engines });
     const handoff = new HintedHandoff({
-      engine: engines.open(HINTS),
+      engine: engines.openInternal('hints'),
       ordinalOf: (node) => ordinals.get(node) ?? -1,
       nodeOf: (at) => map.nodes[at]?.id,
       random,

@@ -172,11 +172,19 @@ describe('a cluster that has formed already', () => {
     expect(fixture.maps.map(({ epoch }) => epoch)).toEqual([12]);
   });
 
-  test('is not joined by a node that has lost its disk', () => {
-    const fixture = new Fixture('n1', { self: nodeOf('n1', { incarnation: 'fresh' }) });
+  test('is joined by a node that has lost its disk once a map has its new incarnation', () => {
+    const self = nodeOf('n1', { incarnation: 'fresh' });
+    const fixture = new Fixture('n1', { self });
     fixture.formation.receive(formed().hello());
-    expect(fixture.outcome).toBe('LOST_DISK');
+    expect(fixture.outcome).toBe('waiting');
+    expect(fixture.formation.lostDisk).toBe(true);
     expect(fixture.maps).toEqual([]);
+    const map = formed().maps[0]!;
+    const nodes = map.nodes.map((node) => (node.id === 'n1' ? { ...self, forgot: true } : node));
+    const renewed = encodeMap({ ...map, epoch: 2, nodes }).toString('utf8');
+    fixture.formation.receive(formed().hello({ map: renewed }));
+    expect(fixture.formation.lostDisk).toBe(false);
+    expect(fixture.maps.map(({ epoch }) => epoch)).toEqual([2]);
   });
 
   test('is not joined by a node that it does not have', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { changeLimits } from '../../sim/limits.js';
-import { NodeWorld } from './support-nodes.js';
+import { DEFAULT_BUCKET, EVENTUAL_BUCKET, NodeWorld } from './support-nodes.js';
 
 const failure = (code: string) => expect.objectContaining({ code });
 
@@ -42,15 +42,56 @@ describe('a cluster', () => {
     for (let i = 0; i < 30; i++) expect(await world.run(nodes[i % 3]!, ['GET', `k${i}`])).toBe(String(i));
   });
 
-  test('refuses a node that comes back without its disk', async () => {
+  test('lets a node that comes back without its disk in again, fills it, and counts it in no Raft group', async () => {
     const world = new NodeWorld('lost', 3);
-    await world.startAll();
+    const [first] = await world.startAll({ buckets: [DEFAULT_BUCKET, EVENTUAL_BUCKET] });
+    const keys = Array.from({ length: 30 }, (_, number) => `k${number}`);
+    for (const key of keys) {
+      expect(await world.run(first!, ['SET', key, 'linearizable'])).toBe('+OK');
+      expect(await world.run(first!, ['SET', key, 'eventual'], { bucket: 'eventual' })).toBe('+OK');
+    }
     world.crash(2);
     world.machines[2]!.disk.wipe();
     world.contents[2]!.wipe();
-    await world.start(2);
-    await world.until('it knows', () => world.failures.has(2));
-    expect(world.failures.get(2)).toEqual(failure('LOST_DISK'));
+    const returned = await world.start(2);
+    await world.until('it says what it waits for', () => /lost its data/.test(returned.state().reason));
+    await world.until('it is ready', () => returned.ready());
+    expect(returned.groupStatus().map(({ local }) => local)).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(world.failures.size).toBe(0);
+    for (const key of keys) expect(await world.run(returned, ['GET', key])).toBe('linearizable');
+    const here = { bucket: 'eventual', quorum: { r: 1 } };
+    for (const key of keys) {
+      let value: unknown;
+      for (let attempt = 0; attempt < 60 && value !== 'eventual'; attempt++) {
+        value = await world.run(returned, ['GET', key], here);
+        await world.pass(1000);
+      }
+      expect(value).toBe('eventual');
+    }
+    // A second time changes nothing: it still counts nowhere.
+    world.crash(2);
+    const again = await world.start(2);
+    await world.until('it is ready again', () => again.ready());
+    expect(again.groupStatus().every(({ local }) => local === undefined)).toBe(true);
+    for (const key of keys) expect(await world.run(again, ['GET', key], here)).toBe('eventual');
+  });
+
+  test('does not take a second process for a node that lives', async () => {
+    const world = new NodeWorld('twin', 3);
+    const [first] = await world.startAll();
+    const incarnation = first!.map()?.nodes[1]?.incarnation;
+    // The same id and address list, a data directory of its own.
+    world.machines[2]!.disk.wipe();
+    world.contents[2]!.wipe();
+    world.crash(2);
+    await world.start(2, { id: 'n2' });
+    await world.pass(10_000);
+    expect(first!.map()?.nodes[1]?.incarnation).toBe(incarnation);
   });
 
   test('shows a new bucket at every node before its creation is confirmed, and none that was dropped', async () => {

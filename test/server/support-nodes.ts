@@ -13,7 +13,7 @@ import type { BucketSpecification } from '../../src/cluster/map.js';
 import { defaultConfiguration } from '../../src/server/configuration/types.js';
 import { createNode } from '../../src/server/create-node.js';
 import type { Node } from '../../src/server/node.js';
-import type { ReadConsistency } from '../../src/server/types.js';
+import type { QuorumChoice, ReadConsistency } from '../../src/server/types.js';
 import type { Reply } from '../../src/store/reply.js';
 import { bytes, command, plain, type Word } from '../support/test-machine.js';
 
@@ -26,11 +26,19 @@ export interface StartOptions {
   readonly checkpointIntervalMs?: number;
 }
 
-const DEFAULT_BUCKET: BucketSpecification = {
+export const DEFAULT_BUCKET: BucketSpecification = {
   name: 'default',
   replication: 'raft',
   engine: 'memory',
   ttlMs: 0,
+};
+
+export const EVENTUAL_BUCKET: BucketSpecification = {
+  name: 'eventual',
+  replication: 'quorum',
+  engine: 'memory',
+  ttlMs: 0,
+  quorum: { n: 3, r: 2, w: 2 },
 };
 
 export class NodeWorld {
@@ -158,7 +166,7 @@ export class NodeWorld {
   async run(
     node: Node,
     words: readonly Word[],
-    options: { bucket?: string; consistency?: ReadConsistency } = {},
+    options: { bucket?: string; consistency?: ReadConsistency; quorum?: QuorumChoice } = {},
   ): Promise<unknown> {
     const replies: Reply[] = [];
     const bucket = node.bucketByName(options.bucket ?? 'default');
@@ -171,6 +179,7 @@ export class NodeWorld {
       consistency: options.consistency ?? 'linearizable',
       ordered: false,
       session: undefined,
+      quorum: options.quorum,
     });
     await this.until(`${words.join(' ')} is answered`, () => replies.length > 0);
     return plain(replies[0]!);
