@@ -195,6 +195,7 @@ export class DataReplica extends Replica<PendingRequest> {
     if (this.#upkeep.isNeeded) this.#noteUseTime();
     const replies = this.machine.apply(entry.index, entry.payload, ours);
     this.entriesApplied++;
+    if (this.#upkeep.isNeeded) this.#upkeep.tidy();
     if (!ours) return;
     if (batch.upkeep !== undefined) this.#upkeep.settle(batch.upkeep);
     if (++this.#nextProposed === this.#proposed.length) {

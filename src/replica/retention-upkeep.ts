@@ -74,8 +74,8 @@ const MARGIN = 1 / 1024;
 const HARD_LINE = 1.02;
 /** While others have more than their share a group may use so much of what is left. */
 const LEAST_SHARE = 1 / 8;
-/** Records moved together on each tick where memory stands unused. */
-const TIDY_RECORDS_PER_TICK = 2048;
+/** Records moved together after each entry and on each tick, where memory stands unused. */
+const TIDY_RECORDS = 1024;
 
 export class RetentionUpkeep {
   readonly #host: RetentionUpkeepHost;
@@ -231,7 +231,7 @@ export class RetentionUpkeep {
 
   /** Every replica's own: memory that stands unused is given back. */
   tidy(): void {
-    for (const keeper of this.#machine.retention.values()) keeper.tidy(TIDY_RECORDS_PER_TICK);
+    for (const keeper of this.#machine.retention.values()) keeper.tidy(TIDY_RECORDS);
   }
 
   /** Hands over what the batch gathered until now has of it, when it is proposed. */

@@ -9,10 +9,7 @@ import type { CommandDefinition } from '../command.js';
 import { ErrorReply } from '../reply.js';
 import { ONE_KEY } from '../shapes.js';
 
-const OUT_OF_MEMORY = ErrorReply.of(
-  'OUT_OF_MEMORY',
-  "OOM command not allowed when used memory > 'maxmemory'.",
-);
+const OUT_OF_MEMORY = ErrorReply.of('OUT_OF_MEMORY', "command not allowed when used memory > 'maxmemory'.");
 
 export const quoinDeny: CommandDefinition = {
   ...ONE_KEY,
