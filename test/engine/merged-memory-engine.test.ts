@@ -128,6 +128,17 @@ describe('the memory engine of merged records', () => {
     expect(machine.durable()).toEqual({ b: 'again, and older@5', c: '1@10' });
   });
 
+  test('a removed key that is there again, and older, while the checkpoint runs, is on the disk as it is then', async () => {
+    const machine = new Machine();
+    merge(machine.engine(), 'a', '1', 10);
+    await machine.checkpoint();
+    remove(machine.engine(), 'a');
+    const writing = machine.checkpoint();
+    merge(machine.engine(), 'a', 'older', 5);
+    await writing;
+    expect(machine.durable()).toEqual({ a: 'older@5' });
+  });
+
   test('a key removed while the checkpoint that writes it runs goes with the one after it', async () => {
     const machine = new Machine();
     merge(machine.engine(), 'a', '1', 1);

@@ -71,7 +71,14 @@ const USES: Readonly<Record<QuorumUse, readonly string[]>> = {
     'copy',
     'quoin.exec',
   ],
-  control: ['quoin.expire', 'quoin.evict', 'quoin.open-bucket', 'quoin.update-bucket', 'quoin.drop-bucket'],
+  control: [
+    'quoin.deny',
+    'quoin.expire',
+    'quoin.evict',
+    'quoin.open-bucket',
+    'quoin.update-bucket',
+    'quoin.drop-bucket',
+  ],
 };
 
 const USE_OF_NAME = new Map<string, QuorumUse>();
