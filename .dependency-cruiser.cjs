@@ -1,7 +1,7 @@
 /**
  * Who may import whom. One direction, no way back up:
  *
- *   base, env <- protocol <- log, engine <- store <- cluster <- replica <- server <- api <- embed <- cli
+ *   base, env <- protocol <- log, engine <- store <- cluster <- replica <- server <- api <- embed, proxy <- cli
  *
  * Type imports count as imports.
  */
@@ -16,7 +16,7 @@ const LAYERS = [
   ['replica'],
   ['server'],
   ['api'],
-  ['embed'],
+  ['embed', 'proxy'],
   ['cli'],
 ];
 
@@ -70,6 +70,13 @@ module.exports = {
       comment: 'A node does not speak to itself as a client does.',
       from: { path: '^src/', pathNot: '^src/(client|cli|embed)/|^src/index.ts$' },
       to: { path: '^src/client/' },
+    },
+    {
+      name: 'proxy-stands-alone',
+      severity: 'error',
+      comment: 'The proxy knows nodes by their HTTP doors alone; it shares with them how errors are told.',
+      from: { path: '^src/proxy/' },
+      to: { path: '^src/', pathNot: '^src/(base|env|client|proxy|api/http)/' },
     },
     {
       name: 'protocol-has-no-platform',

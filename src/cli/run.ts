@@ -9,6 +9,7 @@ import { addBucketCommand } from './commands/bucket.js';
 import { addClusterCommand } from './commands/cluster.js';
 import { addDelCommand } from './commands/del.js';
 import { addGetCommand } from './commands/get.js';
+import { addProxyCommand } from './commands/proxy.js';
 import { addPutCommand } from './commands/put.js';
 import { addScanCommand } from './commands/scan.js';
 import { addSimCommand } from './commands/sim.js';
@@ -51,6 +52,7 @@ function createProgram(context: CliContext, bare: boolean): Command {
   addScanCommand(program, context);
   addBucketCommand(program, context);
   addClusterCommand(program, context);
+  addProxyCommand(program, context);
   addSimCommand(program, context);
   addBenchCommand(program, context);
   return program;

@@ -23,6 +23,7 @@ const COMMANDS = [
   ['bucket', 'drop'],
   ['cluster'],
   ['cluster', 'status'],
+  ['proxy'],
   ['sim'],
   ['bench'],
 ];
@@ -72,6 +73,10 @@ describe('the command line', () => {
     [['get', 'a', '--url', 'redis://[']],
     [['bucket', 'list', '--http', 'nowhere']],
     [['bucket', 'update', 'a']],
+    [['proxy']],
+    [['proxy', '--nodes', 'nowhere']],
+    [['proxy', '--nodes', ',']],
+    [['proxy', '--nodes', '127.0.0.1:1', '--listen', 'here']],
     [['bucket', 'update', 'a', '--read-repair', 'maybe']],
     [['bucket', 'create', 'a', '--max-memory', 'much']],
     [['scan', '--limit', '0']],

@@ -4,8 +4,7 @@
  * Invariants: every failure is answered as a problem (`problem.ts`), input that is no HTTP at all included; no request, body
  * or connection is without a bound; the process outlives whatever arrives.
  */
-import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { type ErrorCode, QuoinError } from '../../base/errors.js';
 import { LIMITS } from '../../base/limits.js';
@@ -13,8 +12,9 @@ import { formatAddress, parseAddress } from '../../server/configuration/index.js
 import type { NodeServer } from '../../server/types.js';
 import { BodyReader } from './body.js';
 import type { Door } from './door.js';
+import { refuseGarbage } from './garbage.js';
 import { createMetrics, type HttpMetrics } from './metrics.js';
-import { PROBLEM_TYPE, problemOf, problemOfError, sendProblem } from './problem.js';
+import { problemOf, problemOfError, sendProblem } from './problem.js';
 import { bucketRoutes } from './routes/buckets.js';
 import { clusterRoutes } from './routes/cluster.js';
 import { coordinatorRoutes } from './routes/coordinator.js';
@@ -60,23 +60,6 @@ const RECEIVE_TIMEOUT_MS = 300_000;
 const HEADERS_TIMEOUT_MS = 60_000;
 /** How long requests under way may take to finish when the door closes. */
 const CLOSE_GRACE_MS = 2000;
-
-/** Answers on a socket whose bytes are no HTTP. */
-function refuseGarbage(error: Error & { readonly code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const status =
-    error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
-  const code = status === 431 ? 'REQUEST_TOO_LARGE' : status === 408 ? 'TIMEOUT' : 'PROTOCOL_ERROR';
-  const detail = status === 400 ? 'this is not HTTP/1.1' : `${STATUS_CODES[status]}`;
-  const body = JSON.stringify(problemOf(code, detail, status));
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${PROBLEM_TYPE}\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  );
-}
 
 function build(door: Door, metrics: HttpMetrics): FastifyInstance {
   const server = fastify({

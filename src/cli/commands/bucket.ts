@@ -112,7 +112,7 @@ function boundsOf(bucket: JsonObject): string {
 
 function rowOf(bucket: JsonObject): string[] {
   const { name, replication, engine, n, r, w, ttl, ttlMs } = bucket;
-  const quorum = n === undefined ? '-' : `${String(n)}/${String(r)}/${String(w)}`;
+  const quorum = n === undefined ? '-' : [n, r, w].join('/');
   return [name, replication, engine, quorum, ttlMs === 0 ? '-' : ttl, boundsOf(bucket)].map(String);
 }
 
