@@ -38,7 +38,7 @@ const UNIT_MASK = (1 << UNIT_BITS) - 1;
 const MAX_SLABS = 1 << 14;
 const FIRST_SLAB_BYTES = 4096;
 /** In a store under a bound a new slab is this share of its class at most, so that little stands unused. */
-const FINE_SLAB_SHARE = 1 / 16;
+const FINE_SLAB_SHARE = 1 / 32;
 const LARGE = 2 ** 31;
 /** Records above this size rest in buffers of their own. */
 const MAX_SMALL_RECORD_BYTES = 8192;
