@@ -29,6 +29,7 @@ import { ErrorReply, type Reply } from '../store/reply.js';
 import { SlotSet, slotRangesOf } from '../store/slot-ranges.js';
 import type { QuorumConfiguration } from './configuration/types.js';
 import { QuorumRoute } from './quorum-route.js';
+import type { EventualStatistics } from './types.js';
 
 /** A comparison of replicas ends when the other side is silent for so long. */
 const REPAIR_ANSWER_TIMEOUT_MS = 5000;
@@ -44,8 +45,10 @@ export interface EventualBucketsOptions {
   readonly log: WriteAheadLog;
   readonly engines: EngineHost;
   readonly settings: QuorumConfiguration;
+  /** May this node be asked, as far as links and gossip tell? */
+  readonly reachable: (node: NodeId) => boolean;
   /** False when writes must wait: what is not written back yet has reached its bound. */
-  mayApply(): boolean;
+  readonly mayApply: () => boolean;
 }
 
 /** What exists once the cluster is known. */
@@ -143,6 +146,7 @@ export class EventualBuckets {
     this.#opened = { store, journal, core, antiEntropy, handoff, replica };
     for (const { id } of map.groups) if (id !== 0) this.routes.set(id, this.#route(id, replica));
     this.#take(map);
+    for (const { id } of map.nodes) if (id !== self) replica.setReachable(id, this.#options.reachable(id));
   }
 
   /** A newer map: opens, changes and drops buckets as it says. */
@@ -178,16 +182,14 @@ export class EventualBuckets {
     );
   }
 
-  /** The link to this peer is open. */
-  peerUp(peer: NodeId): void {
-    this.#opened?.replica.peerReset(peer);
-    this.#opened?.replica.setReachable(peer, true);
+  /** Can this peer be asked, as far as links and gossip tell? */
+  setReachable(peer: NodeId, reachable: boolean): void {
+    this.#opened?.replica.setReachable(peer, reachable);
   }
 
-  /** The link to this peer has ended, or its process has. */
-  peerDown(peer: NodeId): void {
+  /** The link to this peer is new, or has ended: what was sent to it and not answered may be lost. */
+  peerReset(peer: NodeId): void {
     this.#queries.peerReset(peer);
-    this.#opened?.replica.setReachable(peer, false);
     this.#opened?.replica.peerReset(peer);
   }
 
@@ -222,6 +224,24 @@ export class EventualBuckets {
     return this.#opened?.store.highestVersion ?? 0;
   }
 
+  /** 99th percentile of recent answers to this node's reads, of the slowest replica. */
+  readP99Ms(): number {
+    const latencies = this.#opened?.core.statistics().latencies ?? {};
+    return Math.max(0, ...Object.values(latencies).map(({ p99Ms }) => p99Ms));
+  }
+
+  /** Counters of coordination, repair and hand-off; undefined before the cluster is known. */
+  statistics(): EventualStatistics | undefined {
+    const opened = this.#opened;
+    if (opened === undefined) return undefined;
+    return {
+      quorum: opened.core.statistics(),
+      repair: opened.antiEntropy.statistics(),
+      handoff: opened.handoff.statistics(),
+      hintBytes: opened.handoff.keptBytes(),
+    };
+  }
+
   *checkpointed(): Iterable<Checkpointed> {
     if (this.#opened !== undefined) yield this.#opened.journal;
   }
@@ -235,13 +255,13 @@ export class EventualBuckets {
   }
 
   #route(group: number, replica: QuorumReplica): QuorumRoute {
-    const { env, peers, mayApply } = this.#options;
+    const { env, reachable, mayApply } = this.#options;
     return new QuorumRoute(group, {
       replica,
       queries: this.#queries,
       wallMs: () => env.clock.wallMs(),
       replicaSet: (id, n) => this.#replicaSet(id, n),
-      reachable: (node) => peers.connected(node),
+      reachable,
       mayApply,
       serve: (id, bucketId, definition, args) => this.#serve(id, bucketId, definition, args),
     });

@@ -34,10 +34,19 @@ import { ForwardGate } from './forward-gate.js';
 import { Groups } from './groups.js';
 import { KnownMap } from './known-map.js';
 import { Leaders, sendLeaders } from './leaders.js';
+import { LoadMeter } from './load-meter.js';
+import { Membership } from './membership.js';
 import { dispatchMessage, type MessageTargets } from './peer-messages.js';
 import { Renewals } from './renewals.js';
 import { Router } from './router.js';
-import type { GroupStatus, NodeCounters, NodeServer, Request } from './types.js';
+import type {
+  EventualStatistics,
+  GroupStatus,
+  MemberStatus,
+  NodeCounters,
+  NodeServer,
+  Request,
+} from './types.js';
 import { VERSION } from './version.js';
 
 /** How often cores are ticked, deadlines looked at and waiting requests tried again. */
@@ -81,6 +90,8 @@ export class Node implements NodeServer {
   readonly #formation: Formation;
   readonly #leaders: Leaders;
   readonly #groups: Groups;
+  readonly #membership: Membership;
+  readonly #loadMeter: LoadMeter;
   readonly #eventual: EventualBuckets;
   readonly #router: Router;
   readonly #administration: Administration;
@@ -160,6 +171,11 @@ export class Node implements NodeServer {
       },
       engines,
     );
+    this.#membership = new Membership({ env, self: this.id, peers: this.#peers });
+    this.#membership.onChange(({ node, state, reachable }) => {
+      this.#logger.debug({ peer: node, state, reachable }, 'member');
+      this.#eventual.setReachable(node, reachable);
+    });
     this.#eventual = new EventualBuckets({
       env,
       self: this.id,
@@ -168,8 +184,19 @@ export class Node implements NodeServer {
       log,
       engines,
       settings: configuration.quorum,
+      reachable: (node) => this.#membership.reachable(node),
       mayApply: () => this.#checkpointer.mayApply(),
     });
+    this.#loadMeter = new LoadMeter(
+      {
+        commands: () => this.#commandsProcessed,
+        memoryBytes: () => engines.memoryBytes(),
+        readP99Ms: () => this.#eventual.readP99Ms(),
+        epoch: () => this.#known.epoch,
+      },
+      TICK_MS,
+      env.clock.monotonicMs(),
+    );
     this.#router = new Router(
       (bucket) => (bucket.quorum === undefined ? this.#groups.routes : this.#eventual.routes),
       () => this.#known.current?.slotOwners,
@@ -200,6 +227,7 @@ export class Node implements NodeServer {
       administration: this.#administration,
       leaders: this.#leaders,
       forwardGate: new ForwardGate(),
+      membership: this.#membership,
       eventual: this.#eventual,
       replica: (id) => this.#groups.replicas.get(id),
       dataReplica: (id) => this.#groups.data(id),
@@ -303,13 +331,24 @@ export class Node implements NodeServer {
     };
   }
 
+  eventualStatistics(): EventualStatistics | undefined {
+    return this.#eventual.statistics();
+  }
+
+  members(): readonly MemberStatus[] {
+    return this.#membership.states();
+  }
+
   peerConnected(node: NodeId): boolean {
     return node === this.id || this.#peers.connected(node);
   }
 
   digestOfSlot(slot: number): number {
-    const ofGroup = this.#groups.data(this.locate(slot).group)?.machine.digestOfSlot(slot) ?? 0;
-    return (ofGroup ^ this.#eventual.digestOfSlot(slot)) >>> 0;
+    return this.#groups.data(this.locate(slot).group)?.machine.digestOfSlot(slot) ?? 0;
+  }
+
+  eventualDigestOfSlot(slot: number): number {
+    return this.#eventual.digestOfSlot(slot);
   }
 
   async createBucket(specification: BucketSpecification): Promise<BucketDescription> {
@@ -408,14 +447,20 @@ export class Node implements NodeServer {
       onPeerUp: (peer) => {
         this.#logger.debug({ peer }, 'peer connected');
         this.#groups.peerReset(peer);
-        this.#eventual.peerUp(peer);
+        this.#membership.peerUp(peer);
+        this.#eventual.peerReset(peer);
+        this.#eventual.setReachable(peer, this.#membership.reachable(peer));
         sendLeaders(this.#peers, [peer], this.#groups.led());
         this.#pump.schedule();
       },
-      onPeerDown: (peer) => this.#eventual.peerDown(peer),
+      onPeerDown: (peer) => {
+        this.#eventual.setReachable(peer, false);
+        this.#eventual.peerReset(peer);
+      },
       onPeerDead: (peer) => {
         this.#logger.warn({ peer }, 'peer is gone');
-        this.#eventual.peerDown(peer);
+        this.#membership.peerDead(peer);
+        this.#eventual.peerReset(peer);
         this.#groups.peerDead(peer);
       },
     });
@@ -425,6 +470,9 @@ export class Node implements NodeServer {
     if (this.#phase === 'stopping' || this.#phase === 'failed') return;
     const nowMs = this.#env.clock.monotonicMs();
     this.#groups.tick(nowMs);
+    const load = this.#loadMeter.tick(nowMs);
+    if (load !== undefined) this.#membership.setLoad(load);
+    this.#membership.tick(nowMs);
     this.#eventual.tick(nowMs);
     this.#checkpointer.tick(nowMs);
     this.#administration.tick(nowMs);
@@ -526,6 +574,7 @@ export class Node implements NodeServer {
         return;
       }
     } else {
+      this.#membership.setMembers(map.nodes);
       this.#eventual.follow(map);
       // Any frame tells the peers that there is a newer map.
       this.#leaders.announceSoon();
@@ -539,8 +588,9 @@ export class Node implements NodeServer {
   #begin(map: ClusterMap): void {
     this.#known.store(map);
     this.#groups.open(map, (newer) => this.#adoptMap(newer));
-    this.#eventual.open(this.#known.current ?? map);
     this.#peers.setPeers(map.nodes);
+    this.#membership.setMembers(map.nodes);
+    this.#eventual.open(this.#known.current ?? map);
     this.#phase = 'serving';
     this.#reason = 'serving';
     this.#logger.info(

@@ -14,12 +14,14 @@ import type { ForwardGate } from './forward-gate.js';
 import { decodeForwardedReply, RemoteRequest } from './forwarding.js';
 import type { GroupRoute } from './group-route.js';
 import type { Leaders } from './leaders.js';
+import type { Membership } from './membership.js';
 
 export interface MessageTargets {
   readonly peers: PeerHub;
   readonly administration: Administration;
   readonly leaders: Leaders;
   readonly forwardGate: ForwardGate;
+  readonly membership: Membership;
   readonly eventual: EventualBuckets;
   replica(group: number): DataReplica | MapReplica | undefined;
   dataReplica(group: number): DataReplica | undefined;
@@ -80,6 +82,10 @@ export function dispatchMessage(
       return;
     case MESSAGE.administrationReply:
       parsed(() => targets.administration.receiveReply(body));
+      return;
+    case MESSAGE.swim:
+      targets.membership.receive(from, body);
+      targets.scheduleFlush();
       return;
     case MESSAGE.quorum:
       targets.eventual.receive(from, body);

@@ -2,7 +2,11 @@
  * What a node offers to its front doors (`src/api`), to the embedding API and to the simulator's workloads.
  */
 import type { BucketChanges, BucketSpecification, ClusterMap, NodeDescription } from '../cluster/map.js';
+import type { AntiEntropyStatistics } from '../protocol/quorum/anti-entropy-types.js';
+import type { HandoffStatistics } from '../protocol/quorum/hint-types.js';
+import type { QuorumStatistics } from '../protocol/quorum/types.js';
 import type { NodeId, Role } from '../protocol/raft/types.js';
+import type { LoadDigest } from '../protocol/swim/types.js';
 import type { CommandDefinition } from '../store/command.js';
 import type { Reply } from '../store/reply.js';
 import type { BucketDescription, SessionStamp } from '../store/types.js';
@@ -85,6 +89,27 @@ export interface NodeCounters {
   readonly dataBytes: number;
 }
 
+/** What a node has done for eventual buckets since its start. */
+export interface EventualStatistics {
+  readonly quorum: QuorumStatistics;
+  readonly repair: AntiEntropyStatistics;
+  readonly handoff: HandoffStatistics;
+  /** Bytes of keys and values kept for nodes that were away. */
+  readonly hintBytes: number;
+}
+
+/** A member of the cluster as gossip shows it here. */
+export interface MemberStatus {
+  readonly id: NodeId;
+  readonly state: 'alive' | 'suspect' | 'dead';
+  /** There is a link to it, and it is not dead. */
+  readonly reachable: boolean;
+  /** For how long it has been in this state. */
+  readonly stateAgeMs: number;
+  /** What it says of itself; undefined: nothing yet. */
+  readonly load: LoadDigest | undefined;
+}
+
 /** A running node. */
 export interface NodeServer {
   readonly id: NodeId;
@@ -104,10 +129,16 @@ export interface NodeServer {
   locate(slot: number): { readonly group: number; readonly leader: NodeId | undefined };
   groupStatus(): GroupStatus[];
   counters(): NodeCounters;
+  /** Undefined before the cluster is known. */
+  eventualStatistics(): EventualStatistics | undefined;
+  /** All members, this node among them, in the order of the map. */
+  members(): readonly MemberStatus[];
   /** Is a peer connected? (Itself: yes.) */
   peerConnected(node: NodeId): boolean;
   /** Digest of a slot of this node's replica (tests, `DEBUG`). */
   digestOfSlot(slot: number): number;
+  /** Digest of a slot over all eventual buckets, as this node holds them. */
+  eventualDigestOfSlot(slot: number): number;
 
   createBucket(specification: BucketSpecification): Promise<BucketDescription>;
   updateBucket(name: string, changes: BucketChanges): Promise<BucketDescription>;

@@ -15,6 +15,7 @@ import type {
   BucketChanges,
   BucketSpecification,
   GroupStatus,
+  MemberStatus,
   NodeCounters,
   NodeServer,
   Request,
@@ -394,6 +395,24 @@ export class FakeNode implements NodeServer {
       memoryBytes: 0,
       dataBytes: 0,
     };
+  }
+
+  eventualStatistics(): undefined {
+    return undefined;
+  }
+
+  members(): readonly MemberStatus[] {
+    return this.map().nodes.map(({ id }) => ({
+      id,
+      state: this.disconnected.has(id) ? 'dead' : 'alive',
+      reachable: !this.disconnected.has(id),
+      stateAgeMs: 0,
+      load: undefined,
+    }));
+  }
+
+  eventualDigestOfSlot(_slot: number): number {
+    return 0;
   }
 
   peerConnected(node: string): boolean {

@@ -4,7 +4,7 @@
  * one process.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { GroupStatus, NodeCounters, NodeServer } from '../../server/types.js';
+import type { EventualStatistics, GroupStatus, NodeCounters, NodeServer } from '../../server/types.js';
 
 interface CounterDefinition {
   readonly name: string;
@@ -74,6 +74,73 @@ const GROUP_GAUGES: readonly {
   { name: 'quoin_group_pending_requests', help: 'Requests under way', value: (one) => one.pendingRequests },
 ];
 
+const EVENTUAL_COUNTERS: readonly {
+  readonly name: string;
+  readonly help: string;
+  readonly value: (statistics: EventualStatistics) => number;
+}[] = [
+  {
+    name: 'quoin_eventual_writes_total',
+    help: 'Writes of eventual buckets coordinated',
+    value: ({ quorum }) => quorum.writes,
+  },
+  {
+    name: 'quoin_eventual_reads_total',
+    help: 'Reads of eventual buckets coordinated',
+    value: ({ quorum }) => quorum.reads,
+  },
+  {
+    name: 'quoin_eventual_timeouts_total',
+    help: 'Reads and writes that had not their quorum in time',
+    value: ({ quorum }) => quorum.timeouts,
+  },
+  {
+    name: 'quoin_read_repairs_total',
+    help: 'Stale replicas mended after a read',
+    value: ({ quorum }) => quorum.readRepairs,
+  },
+  {
+    name: 'quoin_speculative_reads_total',
+    help: 'Further replicas asked because an answer was late',
+    value: ({ quorum }) => quorum.speculativeReads,
+  },
+  {
+    name: 'quoin_hints_kept_total',
+    help: 'Mutations kept for nodes that were away',
+    value: ({ handoff }) => handoff.kept,
+  },
+  {
+    name: 'quoin_hints_replayed_total',
+    help: 'Kept mutations that were handed over',
+    value: ({ handoff }) => handoff.replayed,
+  },
+  {
+    name: 'quoin_hints_dropped_total',
+    help: 'Kept mutations dropped for their age or for want of room',
+    value: ({ handoff }) => handoff.expired + handoff.overflowed,
+  },
+  {
+    name: 'quoin_repair_sessions_total',
+    help: 'Comparisons of replicas begun by this node',
+    value: ({ repair }) => repair.sessions,
+  },
+  {
+    name: 'quoin_repair_bytes_total',
+    help: 'Bytes of all messages of comparisons begun by this node, sent and received',
+    value: ({ repair }) => repair.bytesMoved,
+  },
+  {
+    name: 'quoin_repair_keys_total',
+    help: 'Records sent and received in comparisons begun by this node',
+    value: ({ repair }) => repair.keysMoved,
+  },
+  {
+    name: 'quoin_repair_purged_total',
+    help: 'Dead records dropped for good',
+    value: ({ repair }) => repair.purged,
+  },
+];
+
 export interface HttpMetrics {
   readonly registry: Registry;
   observe(method: string, route: string, status: number, elapsedMs: number): void;
@@ -94,6 +161,35 @@ export function createMetrics(node: NodeServer): HttpMetrics {
         this.inc(value(node.counters()));
       },
     });
+  for (const { name, help, value } of EVENTUAL_COUNTERS)
+    new Counter({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset();
+        const statistics = node.eventualStatistics();
+        if (statistics !== undefined) this.inc(value(statistics));
+      },
+    });
+  new Gauge({
+    name: 'quoin_hint_bytes',
+    help: 'Bytes of keys and values kept for nodes that are away',
+    registers: [registry],
+    collect() {
+      this.set(node.eventualStatistics()?.hintBytes ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'quoin_member_reachable',
+    help: '1 when there is a link to the member and gossip does not call it dead',
+    labelNames: ['member'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { id, reachable } of node.members()) this.set({ member: id }, reachable ? 1 : 0);
+    },
+  });
   for (const { name, help, value } of GAUGES)
     new Gauge({
       name,

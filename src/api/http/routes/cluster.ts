@@ -3,7 +3,8 @@
  * groups. Whoever wants every node's part asks every node, as `quoin cluster status` does.
  *
  * `?digests=yes` adds to this node's part in each group a digest over its slots. Replicas that have applied the same index
- * must show the same one: whoever compares them sees a replica that has silently diverged.
+ * must show the same one: whoever compares them sees a replica that has silently diverged. `eventualDigest` is that of the
+ * eventual buckets, on every node that holds them: it is the same on all once they have converged.
  */
 import { crc32 } from 'node:zlib';
 import type { FastifyInstance } from 'fastify';
@@ -50,11 +51,11 @@ function lagOf(status: GroupStatus): Readonly<Record<string, number>> | undefine
   return lag;
 }
 
-/** One digest over the digests of all these slots, as this node's replica has them now. */
-function digestOf(door: Door, slots: readonly SlotRange[]): string {
+/** One digest over the digests of all these slots, as this node has them now. */
+function digestOf(slots: readonly SlotRange[], digestOfSlot: (slot: number) => number): string {
   const digests: number[] = [];
   for (const { from, to } of slots)
-    for (let slot = from; slot <= to; slot++) digests.push(door.node.digestOfSlot(slot));
+    for (let slot = from; slot <= to; slot++) digests.push(digestOfSlot(slot));
   return crc32(new Uint8Array(Uint32Array.from(digests).buffer))
     .toString(16)
     .padStart(8, '0');
@@ -68,14 +69,18 @@ function groupJson(
 ): Readonly<Record<string, unknown>> {
   const { group, members, leader, local } = status;
   const count = slots.reduce((sum, range) => sum + range.to - range.from + 1, 0);
+  const { node } = door;
+  const digest = withDigest ? { digest: digestOf(slots, (slot) => node.digestOfSlot(slot)) } : {};
+  const holds = withDigest && members.includes(node.id);
   return {
     id: group,
     members,
     leader: leader ?? null,
     slotCount: count,
     slots,
-    local: local === undefined ? null : withDigest ? { ...local, digest: digestOf(door, slots) } : local,
+    local: local === undefined ? null : { ...local, ...digest },
     lag: lagOf(status) ?? null,
+    ...(holds ? { eventualDigest: digestOf(slots, (slot) => node.eventualDigestOfSlot(slot)) } : {}),
   };
 }
 
@@ -109,7 +114,9 @@ export function clusterRoutes(server: FastifyInstance, door: Door): void {
     return {
       self: node.id,
       nodes: nodes.map((description) => nodeJson(door, description)),
+      members: node.members(),
       counters: node.counters(),
+      eventual: node.eventualStatistics() ?? null,
     };
   });
 }
