@@ -49,7 +49,8 @@ describe('the keys of an eventual bucket on one replica', () => {
     expect(scanned.sort()).toEqual(live);
     const listed = run(machine, ALL_SLOTS, 'quoin.list', '0', 'expire', '100');
     expect(Array.isArray(listed) ? texts(listed[1]).length : -1).toBe(5);
-    expect(live).toContain(String(run(machine, ALL_SLOTS, 'randomkey')));
+    const random = run(machine, ALL_SLOTS, 'randomkey');
+    expect(live).toContain(Buffer.isBuffer(random) ? random.toString() : 'no key');
     const slot = String(slotOf(bytes('live 7')));
     expect(run(machine, ALL_SLOTS, 'quoin.slot-count', slot)).toBe(0);
     expect(texts(run(machine, ALL_SLOTS, 'quoin.slot-keys', slot, '10'))).toEqual([]);

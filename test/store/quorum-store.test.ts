@@ -439,6 +439,29 @@ describe('the state of eventual buckets in a checkpoint', () => {
     );
   });
 
+  test('keeps its format', () => {
+    const head = {
+      highestVersion: 300,
+      buckets: new Map([
+        [2, { flushedThrough: 1, highestVersion: 128, purges: [] }],
+        [
+          3,
+          {
+            flushedThrough: 0,
+            highestVersion: 5,
+            purges: [
+              [7, 1000],
+              [135, 872],
+            ] as const,
+          },
+        ],
+      ]),
+    };
+    expect(encodeStoreHead(head).toString('hex')).toBe(
+      '01ac0202' + '0201800100' + '00' + '030005e806' + '02' + '078001' + '800100',
+    );
+  });
+
   test('that is cut short or changed gives an error, never anything else', () => {
     const encoded = encodeStoreHead({
       highestVersion: versionAgo(0),
