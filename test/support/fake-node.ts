@@ -402,7 +402,7 @@ export class FakeNode implements NodeServer {
   }
 
   members(): readonly MemberStatus[] {
-    return this.map().nodes.map(({ id }) => ({
+    return (this.map()?.nodes ?? []).map(({ id }) => ({
       id,
       state: this.disconnected.has(id) ? 'dead' : 'alive',
       reachable: !this.disconnected.has(id),
