@@ -25,8 +25,8 @@ import type {
 } from '../../../src/protocol/quorum/types.js';
 import { MemoryQuorumStore } from './memory-store.js';
 
-export const SELF = 'n1';
-export const WALL_MS = VERSION_EPOCH_MS + 60_000_000_000;
+const SELF = 'n1';
+const WALL_MS = VERSION_EPOCH_MS + 60_000_000_000;
 
 export const TIMING: QuorumTiming = {
   timeoutMs: 2000,
