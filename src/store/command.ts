@@ -9,6 +9,13 @@ import type { EngineRecord } from '../engine/types.js';
 import type { ErrorReply, Reply } from './reply.js';
 import type { BucketDescription } from './types.js';
 
+/** When and how often a key was used, as the node that answers knows it. */
+export interface KeyUse {
+  readonly idleMs: number;
+  /** Logarithmic count, 0 to 255, that decays with time. */
+  readonly frequency: number;
+}
+
 /** One bucket's keys as a command sees them: expired keys are absent. Versions are given by the state machine. */
 export interface KeySpace {
   /** The live record, or undefined. */
@@ -34,6 +41,8 @@ export interface KeySpace {
   clear(): void;
   /** Version that the command's writes get. */
   readonly version: number;
+  /** How a live key was used, where that is kept (buckets with bounds). Looking at it this way uses nothing. */
+  useOf?(key: Buffer): KeyUse | undefined;
   /** First token after the run of adjacent slots of this group that holds `token`; absent: one run to the end. */
   endOfRun?(token: number): number;
 }

@@ -12,7 +12,7 @@
  */
 import { firstTokenOfSlot, slotOfToken, TOKEN_END, tokenOf } from '../base/slots.js';
 import type { Engine, EngineRecord } from '../engine/types.js';
-import type { KeySpace } from './command.js';
+import type { KeySpace, KeyUse } from './command.js';
 import type { RetentionKeeper } from './retention.js';
 import type { SlotSet } from './slot-ranges.js';
 import type { BucketDescription } from './types.js';
@@ -186,6 +186,15 @@ export class BucketKeySpace implements KeySpace {
       });
       return goOn;
     });
+  }
+
+  useOf(key: Buffer): KeyUse | undefined {
+    const access = this.keeper?.access;
+    if (access === undefined) return undefined;
+    const token = this.tokenOf(key);
+    const idleMs = access.idleMsOf(token, key);
+    const frequency = access.frequencyOf(token, key);
+    return idleMs === undefined || frequency === undefined ? undefined : { idleMs, frequency };
   }
 
   endOfRun(token: number): number {

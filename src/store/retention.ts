@@ -46,7 +46,14 @@ export interface RetentionKeeperOptions {
   readonly policy: RetentionPolicy;
   /** These slots alone, in an order of their own with this number (above 0); absent: all slots of the engine. */
   readonly part?: { readonly order: number; readonly slots: Iterable<number> };
+  /**
+   * How `evict` and `removeIdle` remove a key, for an owner who keeps account of its keys; false when it is not removed.
+   * Absent: from the engine.
+   */
+  readonly remove?: RemoveKey;
 }
+
+export type RemoveKey = (key: Buffer, version: number) => boolean;
 
 /** What `evict` and `removeIdle` have removed. */
 export type RemovedVisitor = (key: Buffer, version: number) => void;
@@ -57,23 +64,30 @@ export class RetentionKeeper {
   readonly access: AccessTracker;
   readonly #engine: TrackedEngine;
   readonly #order: number;
+  readonly #remove: RemoveKey;
   /** Unused bytes that moving records together cannot give back, as last learned. */
   #fixedFreeBytes = 0;
 
   /** Undefined for an engine that cannot tell who was used when. The engine begins to keep that now. */
   static of(options: RetentionKeeperOptions): RetentionKeeper | undefined {
-    const { engine, policy, part } = options;
+    const { engine, policy, part, remove } = options;
     if (!isTracked(engine)) return undefined;
     engine.access.track();
     if (part !== undefined) engine.access.separate(part.order, part.slots);
-    return new RetentionKeeper(engine, policy, part?.order ?? 0);
+    return new RetentionKeeper(
+      engine,
+      policy,
+      part?.order ?? 0,
+      remove ?? ((key) => engine.remove(tokenOf(key), key)),
+    );
   }
 
-  private constructor(engine: TrackedEngine, policy: RetentionPolicy, order: number) {
+  private constructor(engine: TrackedEngine, policy: RetentionPolicy, order: number, remove: RemoveKey) {
     this.#engine = engine;
     this.access = engine.access;
     this.policy = policy;
     this.#order = order;
+    this.#remove = remove;
   }
 
   /** Keys that this keeper looks after. */
@@ -192,13 +206,10 @@ export class RetentionKeeper {
   }
 
   #removeLiving({ key, version, expiresAtMs }: Candidate, wallMs: number, removed: RemovedVisitor): void {
-    const token = tokenOf(key);
-    if (expiresAtMs !== 0 && expiresAtMs <= wallMs) {
-      // Stays until it is purged, and must not stand in the way of the next search.
-      this.access.touch(token, key);
-      return;
-    }
-    if (this.#engine.remove(token, key)) removed(key, version);
+    const isDead = expiresAtMs !== 0 && expiresAtMs <= wallMs;
+    if (!isDead && this.#remove(key, version)) removed(key, version);
+    // What stays until it is purged must not stand in the way of the next search.
+    else this.access.touch(tokenOf(key), key);
   }
 }
 

@@ -66,6 +66,17 @@ describe('idle time', () => {
     expect(world.run('EXISTS', 'looked-at')).toBe(0);
   });
 
+  test('tells how long a key was not used, and how often it was', () => {
+    const world = worldWith('object', { maxIdleMs: 60_000 });
+    world.run('SET', 'k', 'x');
+    world.pass(2500);
+    expect(world.run('OBJECT', 'IDLETIME', 'k')).toBe(2);
+    expect(world.run('OBJECT', 'FREQ', 'k')).toBe(5);
+    for (let i = 0; i < 20; i++) world.run('GET', 'k');
+    expect(world.run('OBJECT', 'IDLETIME', 'k')).toBe(0);
+    expect(world.run('OBJECT', 'FREQ', 'k')).toBeGreaterThan(5);
+  });
+
   test('is exact on read, and what was once called gone stays gone', () => {
     const world = worldWith('exact', { maxIdleMs: MAX_IDLE_MS });
     const leader = world.leader();

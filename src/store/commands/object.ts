@@ -1,8 +1,9 @@
 /**
  * OBJECT ENCODING | FREQ | IDLETIME | REFCOUNT key, OBJECT HELP
  *
- * Departure: the encoding is told from the value alone (Redis also remembers how it came there), access times are
- * not kept (idle time is 0), and nothing is shared (the reference count is 1).
+ * Departure: the encoding is told from the value alone (Redis also remembers how it came there), and nothing is shared (the
+ * reference count is 1). When and how often keys are used is kept in buckets with bounds only, both whatever the policy;
+ * elsewhere the idle time is 0, and there is no frequency.
  */
 import { isWord, parseInteger, quotedWord, wrongArgumentCount } from '../arguments.js';
 import type { CommandDefinition } from '../command.js';
@@ -22,9 +23,9 @@ const HELP: readonly Reply[] = [
   'ENCODING <key>',
   '    Return how the value of <key> would be represented by Redis.',
   'FREQ <key>',
-  '    Refused: access frequencies are not tracked.',
+  '    Return how often the key is used, on a logarithmic scale, in buckets with bounds.',
   'IDLETIME <key>',
-  '    Return 0: access times are not tracked.',
+  '    Return the seconds since the key was last used; 0 in buckets without bounds.',
   'REFCOUNT <key>',
   '    Return 1: values are not shared.',
   'HELP',
@@ -74,9 +75,9 @@ export const object: CommandDefinition = {
       case 'ENCODING':
         return Buffer.from(encodingOf(record.value), 'latin1');
       case 'FREQ':
-        return NO_FREQUENCY;
+        return context.keyspace.useOf?.(args[1]!)?.frequency ?? NO_FREQUENCY;
       case 'IDLETIME':
-        return 0;
+        return Math.floor((context.keyspace.useOf?.(args[1]!)?.idleMs ?? 0) / 1000);
       case 'REFCOUNT':
         return 1;
     }
