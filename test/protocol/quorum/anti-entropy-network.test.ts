@@ -34,11 +34,18 @@ describe('replicas after faults', () => {
   });
 });
 
+/** A method as it stands before it is replaced. */
+function methodOf<Name extends 'scanRange' | 'scanVersions' | 'mergeRepaired' | 'purge'>(
+  name: Name,
+): ModelContents[Name] {
+  return Object.getOwnPropertyDescriptor(ModelContents.prototype, name)?.value as ModelContents[Name];
+}
+
 const mutations: [string, () => void][] = [
   [
     'repair moves no tombstones',
     () => {
-      const original = ModelContents.prototype.scanRange;
+      const original = methodOf('scanRange');
       vi.spyOn(ModelContents.prototype, 'scanRange').mockImplementation(function (
         this: ModelContents,
         bucketId,
@@ -59,7 +66,9 @@ const mutations: [string, () => void][] = [
   [
     'repair takes a tombstone for an absent key',
     () => {
-      const { scanRange, scanVersions, mergeRepaired } = ModelContents.prototype;
+      const scanRange = methodOf('scanRange');
+      const scanVersions = methodOf('scanVersions');
+      const mergeRepaired = methodOf('mergeRepaired');
       vi.spyOn(ModelContents.prototype, 'scanRange').mockImplementation(function (
         this: ModelContents,
         bucketId,
@@ -99,7 +108,7 @@ const mutations: [string, () => void][] = [
     'dead records are purged although the digests differ',
     () => {
       vi.spyOn(PurgeDriver.prototype, 'mayPurge').mockReturnValue(true);
-      const original = ModelContents.prototype.purge;
+      const original = methodOf('purge');
       vi.spyOn(ModelContents.prototype, 'purge').mockImplementation(function (
         this: ModelContents,
         bucketId,
@@ -130,7 +139,8 @@ const mutations: [string, () => void][] = [
   [
     'hints of any age are handed over',
     () => {
-      const original = EngineHintStore.prototype.page;
+      const original = Object.getOwnPropertyDescriptor(EngineHintStore.prototype, 'page')
+        ?.value as EngineHintStore['page'];
       vi.spyOn(EngineHintStore.prototype, 'page').mockImplementation(function (
         this: EngineHintStore,
         target,

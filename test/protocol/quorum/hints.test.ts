@@ -43,7 +43,7 @@ function batchOf(...hints: readonly Hint[]): MutationBatch {
 function textOf(batch: MutationBatch): string[] {
   const found: string[] = [];
   forEachMutation(batch.bytes, (bucketId, key, value, _version, expiresAtMs) => {
-    found.push(`${bucketId}/${key}=${expiresAtMs === DELETED_MS ? 'deleted' : value}`);
+    found.push(`${bucketId}/${key.toString()}=${expiresAtMs === DELETED_MS ? 'deleted' : value.toString()}`);
   });
   return found.sort();
 }

@@ -502,7 +502,8 @@ export class RepairNetwork {
     this.run(1500 + GRACE_MS + 2 * MAX_DRIFT_MS + ANSWER_TIMEOUT_MS + 1000 + 10 * INTERVAL_MS);
     for (const { id, contents } of this.#nodes.values()) {
       const dead = contents.all().filter(({ expiresAtMs }) => expiresAtMs !== 0);
-      if (dead.length > 0) throw new Error(`${id} still holds dead records: ${dead.map(({ key }) => key)}`);
+      if (dead.length > 0)
+        throw new Error(`${id} still holds dead records: ${dead.map(({ key }) => key.toString()).join(' ')}`);
     }
   }
 
