@@ -14,7 +14,8 @@
  * - membership is the map's; joining and leaving need no gossip, and who is dead may live again;
  * - any message to a member that is held for suspect or dead, or that has shown an incarnation older than the known one,
  *   tells it so first: it contradicts in its very answer;
- * - free room in a message goes to one of the dead, in turn, so that a node that has just started learns of them.
+ * - free room in a message goes to one of the dead, in turn, so that a node that has just started learns of them, and to the
+ *   sender's own digest, so that everybody has a fresh one once a round.
  */
 import { LIMITS } from '../../base/limits.js';
 import { Dissemination } from './dissemination.js';
@@ -248,8 +249,8 @@ export class SwimCore {
     const member = this.#table.get(update.member);
     if (member === undefined) return;
     if (supersedes(update, member)) this.#take(member, update);
-    else if (update.state === 'suspect' && member.incarnation === update.incarnation)
-      this.#confirm(member, update);
+    else if (update.incarnation < member.incarnation) this.#correct(member, update);
+    else if (update.state === 'suspect') this.#confirm(member, update);
   }
 
   /** News that supersede what is known. */
@@ -263,7 +264,7 @@ export class SwimCore {
     this.#events.push({ kind: update.state, node: member.id });
   }
 
-  #beginSuspicion(suspect: NodeId, accuser: NodeId | ''): void {
+  #beginSuspicion(suspect: NodeId, accuser: NodeId): void {
     const { periodMs, suspicionMultiplier, suspicionMaxMultiplier, suspicionConfirmations } = this.#timing;
     const { liveCount } = this.#table;
     const minMs = suspicionMultiplier * Math.max(1, Math.log10(liveCount + 1)) * periodMs;
@@ -280,7 +281,12 @@ export class SwimCore {
     );
   }
 
-  /** A suspicion that is known already, of another accuser perhaps. */
+  /** Bad news of an incarnation that is past: whoever still believes them is told of the present one. */
+  #correct(member: Member, { state }: MemberUpdate): void {
+    if (state !== 'alive' && !this.#news.has(member.id)) this.#news.offer(member.id, newsOf(member));
+  }
+
+  /** A suspicion that is known already, of another accuser perhaps. In any other state it is old. */
   #confirm(member: Member, update: MemberUpdate): void {
     if (!this.#suspicions.confirm(member.id, update.accuser)) return;
     member.accuser = update.accuser;
@@ -387,6 +393,8 @@ export class SwimCore {
       if (dead !== undefined && dead !== receiver && dead !== about) updates.push(newsOf(dead));
     }
     this.#loads.take(loads, LIMITS.maxSwimLoads);
+    const own = this.#load;
+    if (own !== undefined && loads.length < LIMITS.maxSwimLoads && !loads.includes(own)) loads.push(own);
     return { incarnation: this.#incarnation, updates, loads };
   }
 }

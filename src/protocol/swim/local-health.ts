@@ -57,13 +57,12 @@ export class AwakeClock {
   /** True when the process was away for a while. */
   advance(nowMs: number): boolean {
     const gapMs = nowMs - this.#nowMs;
+    // Between being made and the first call a node recovers what it has on disk.
+    const isFirst = !this.#begun;
+    this.#begun = true;
     if (gapMs <= 0) return false;
     this.#nowMs = nowMs;
-    // Between being made and the first call a node recovers what it has on disk.
-    if (!this.#begun) {
-      this.#begun = true;
-      return false;
-    }
+    if (isFirst) return false;
     this.#awakeMs += Math.min(gapMs, this.#maxGapMs);
     return gapMs > this.#maxGapMs;
   }

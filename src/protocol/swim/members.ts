@@ -16,7 +16,7 @@ export interface Member {
   state: MemberState;
   incarnation: number;
   /** Who missed it last, while it is suspect. */
-  accuser: NodeId | '';
+  accuser: NodeId;
   sinceMs: number;
   load: LoadDigest | undefined;
   /** -1: no digest is known. */

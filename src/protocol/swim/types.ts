@@ -25,7 +25,7 @@ export interface MemberUpdate {
   /** Raised by the member alone, whenever it hears bad news of itself. */
   readonly incarnation: number;
   /** Who has missed it, when it is suspect; else ''. Suspicions of several members confirm each other. */
-  readonly accuser: NodeId | '';
+  readonly accuser: NodeId;
 }
 
 /** How a member fares, by its own account. Integers, but for `readP99Ms` (hundredths). */
