@@ -39,7 +39,7 @@ export interface StartClusterOptions {
   readonly dir?: string;
   /** Node i (from 0): RESP here + i, HTTP + 1000 + i, gRPC + 2000 + i. Default: ports that are free. */
   readonly basePort?: number;
-  /** Made when the cluster forms. Default: one bucket, `default` (raft, lmdb), which is there in any case. */
+  /** Made when the cluster forms, beside `default`, `raft` (both raft, lmdb) and `quorum` (quorum, lmdb), unless they describe these. */
   readonly buckets?: readonly BucketOptions[];
   /** How long the cluster may take to answer requests, in milliseconds. Default: 60000. */
   readonly readyTimeoutMs?: number;

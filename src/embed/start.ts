@@ -12,11 +12,24 @@ import { freePorts } from './ports.js';
 export interface BucketOptions {
   readonly name: string;
   /** Default: `raft`. */
-  readonly replication?: 'raft';
+  readonly replication?: 'raft' | 'quorum';
   /** Default: `lmdb`. */
   readonly engine?: 'lmdb' | 'memory';
   /** Time to live of keys that are written without one, with its unit: `30m`. Default: none. */
   readonly ttl?: string;
+  /** Copies of each key of a `quorum` bucket, and how many must answer a read and have a write. Default: 3, a majority. */
+  readonly n?: number;
+  readonly r?: number;
+  readonly w?: number;
+  readonly readRepair?: boolean;
+  readonly hintedHandoff?: boolean;
+  readonly antiEntropy?: boolean;
+  /** Engine `memory` only: keys not used for so long go, with its unit. Default: never. */
+  readonly maxIdle?: string;
+  /** Engine `memory` only: bytes, or a size such as `1gb`, that the bucket may take on each node. Default: no bound. */
+  readonly maxMemory?: number | string;
+  /** What goes when `maxMemory` is reached. Default: `noeviction`, and writes are refused. */
+  readonly eviction?: 'noeviction' | 'lru' | 'lfu';
 }
 
 /**
@@ -27,6 +40,8 @@ export interface StartNodeOptions {
   readonly node?: {
     readonly id?: string;
     readonly dataDir?: string;
+    /** Default: both. */
+    readonly roles?: readonly ('storage' | 'coordinator')[];
     readonly zone?: string;
     readonly weight?: number;
   };
@@ -45,6 +60,17 @@ export interface StartNodeOptions {
     readonly sync?: 'always';
     readonly syncStrategy?: 'auto' | 'blocking' | 'background';
     readonly checkpointInterval?: string;
+  };
+  readonly quorum?: {
+    readonly timeout?: string;
+    readonly maxClockDrift?: string;
+    readonly readRepairChance?: number;
+    readonly tombstoneGrace?: string;
+    readonly maxHintAge?: string;
+    readonly maxHintBytes?: number | string;
+    readonly hintRate?: number | string;
+    readonly repairInterval?: string;
+    readonly repairRate?: number | string;
   };
   readonly buckets?: readonly BucketOptions[];
   readonly limits?: {

@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { freeBasePort, quoinPortOffsets } from '../../bench/support/ports.js';
 import { type HttpServer, startHttpServer } from '../../src/api/http/index.js';
 import { type RunningRespServer, startRespServer } from '../../src/api/resp/server.js';
 import { createFakeCluster, FakeNode, setAddresses } from '../support/fake-node.js';
@@ -363,19 +364,44 @@ describe('before anything is started', () => {
   });
 
   test('up refuses presets and keys that it does not know', async () => {
-    expectFailure(await quoin(['up', '--preset', 'memory', '--dir', dir]), 1, 'NOT_SUPPORTED');
+    expectFailure(await quoin(['up', '--preset', 'mencius', '--dir', dir]), 1, 'NOT_SUPPORTED');
+    const beyond = [
+      '--base-port',
+      '63000',
+      '--nodes',
+      '32',
+      '--coordinators',
+      '32',
+      '--set',
+      'cluster.replicas=9',
+    ];
+    expectFailure(
+      await quoin(['up', '--preset', 'memory', '--dir', dir, '--set', 'log.level=x']),
+      1,
+      'CONFIG_INVALID',
+    );
+    expectFailure(await quoin(['up', ...beyond, '--base-port', '63490']), 2, 'USAGE');
     expectFailure(await quoin(['up', '--set', 'log.level=loud', '--dir', dir]), 1, 'CONFIG_INVALID');
   });
 
   test('up refuses a directory that is not its own or was made otherwise', async () => {
-    const up = (...argv: string[]) => quoin(['up', '--dir', dir, '--base-port', '47001', ...argv]);
+    const basePort = await freeBasePort(quoinPortOffsets(4));
+    const up = (...argv: string[]) => quoin(['up', '--dir', dir, '--base-port', `${basePort}`, ...argv]);
     writeFileSync(join(dir, 'thesis.txt'), 'precious');
     expectFailure(await up(), 1, 'FOREIGN_DIRECTORY');
     rmSync(join(dir, 'thesis.txt'));
-    writeFileSync(join(dir, 'cluster.json'), '{"nodes":5,"basePort":47001,"preset":"practical"}');
-    const outcome = await up();
-    expectFailure(outcome, 1, 'WRONG_CLUSTER');
-    expect(outcome.err).toContain('--nodes 5, not 3');
+    const made = { nodes: 3, basePort, preset: 'practical' };
+    for (const [changes, argv, complaint] of [
+      [{ nodes: 5 }, [], '--nodes 5, not 3'],
+      [{ preset: 'memory' }, [], '--preset memory, not practical'],
+      [{ coordinators: 2 }, [], '--coordinators 2, not 0'],
+      [{}, ['--coordinators', '1'], '--coordinators 0, not 1'],
+    ] as const) {
+      writeFileSync(join(dir, 'cluster.json'), JSON.stringify({ ...made, ...changes }));
+      const outcome = await up(...argv);
+      expectFailure(outcome, 1, 'WRONG_CLUSTER');
+      expect(outcome.err).toContain(complaint);
+    }
     writeFileSync(join(dir, 'cluster.json'), '{"nod');
     expectFailure(await up(), 1, 'FOREIGN_DIRECTORY');
     rmSync(dir, { recursive: true });

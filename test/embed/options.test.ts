@@ -51,8 +51,8 @@ describe('options of a node', () => {
     ],
     [
       'what this version does not have',
-      { buckets: [{ name: 'b', replication: 'quorum' }] },
-      'this version does not have quorum replication',
+      { buckets: [{ name: 'b', replication: 'mencius' }] },
+      'this version does not have mencius replication',
     ],
     ['what no file can hold', { node: { weight: 1n } }, 'the options are no plain data'],
   ])('with %s are refused, and told the rule', async (_what, options, complaint) => {

@@ -99,6 +99,7 @@ describe('quoin up', () => {
     expect(nodes.map(({ pid: _pid, ...rest }) => rest)).toEqual(
       [0, 1, 2].map((index) => ({
         id: `n${index + 1}`,
+        roles: ['storage', 'coordinator'],
         resp: `127.0.0.1:${basePort + index}`,
         http: `127.0.0.1:${basePort + 1000 + index}`,
         grpc: `127.0.0.1:${basePort + 2000 + index}`,

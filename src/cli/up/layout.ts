@@ -5,12 +5,15 @@
  *   DIR/n1.yaml        the node's configuration, written anew by each `up`
  *   DIR/n1.log         what the node says
  *   DIR/n1/            its data
+ *
+ * Nodes `n1`... store and coordinate; nodes `c1`..., after them, only coordinate. The proxy keeps nothing.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { QuoinError } from '../../base/errors.js';
+import type { NodeRole } from '../../cluster/map.js';
 import { nearest, parseConfiguration } from '../../server/configuration/index.js';
 
 export interface LayoutOptions {
@@ -18,12 +21,15 @@ export interface LayoutOptions {
   readonly dir: string;
   readonly preset: string;
   readonly basePort: number;
+  /** Nodes that only coordinate; without a number as many as the preset has. */
+  readonly coordinators?: number;
   readonly ephemeral?: boolean;
   readonly set?: readonly string[];
 }
 
 export interface NodeLayout {
   readonly id: string;
+  readonly roles: readonly NodeRole[];
   readonly resp: string;
   readonly http: string;
   readonly grpc: string;
@@ -36,35 +42,73 @@ export interface NodeLayout {
 export interface ClusterLayout {
   readonly dir: string;
   readonly nodes: readonly NodeLayout[];
+  /** Where the proxy listens, for presets that have one. */
+  readonly proxy: string | undefined;
 }
 
 const HOST = '127.0.0.1';
 const HTTP_OFFSET = 1000;
 const GRPC_OFFSET = 2000;
+/** Just below the nodes' HTTP ports: 8000 by default. */
+const PROXY_OFFSET = 999;
 const MAX_PORT = 65535;
 
-/** Buckets of each preset. Those of other versions are known by name, so that asking for one gets a true answer. */
-const PRESETS: Readonly<Record<string, readonly object[] | undefined>> = {
-  practical: [
-    { name: 'default', replication: 'raft', engine: 'lmdb' },
-    { name: 'raft', replication: 'raft', engine: 'lmdb' },
-  ],
+interface Preset {
+  readonly summary: string;
+  /** One of each replication stands by even where it is not listed. */
+  readonly buckets: readonly object[];
+  readonly coordinators: number;
+  readonly proxy: boolean;
+}
+
+/** Those of other versions are known by name, so that asking for one gets a true answer. */
+const PRESETS: Readonly<Record<string, Preset | undefined>> = {
+  practical: {
+    summary: 'Raft, B+tree on disk',
+    buckets: [
+      { name: 'default', replication: 'raft', engine: 'lmdb' },
+      { name: 'raft', replication: 'raft', engine: 'lmdb' },
+      { name: 'quorum', replication: 'quorum', engine: 'lmdb' },
+    ],
+    coordinators: 0,
+    proxy: false,
+  },
+  memory: {
+    summary: 'quorums N=3 R=2 W=2 in memory, two coordinators, a proxy',
+    // N, R and W are what a quorum bucket has by itself, also where fewer than three nodes are wanted.
+    buckets: [
+      { name: 'default', replication: 'quorum', engine: 'memory' },
+      { name: 'raft', replication: 'raft', engine: 'memory' },
+      { name: 'quorum', replication: 'quorum', engine: 'memory' },
+    ],
+    coordinators: 2,
+    proxy: true,
+  },
   simple: undefined,
   chord: undefined,
   mencius: undefined,
-  memory: undefined,
 };
 
-function bucketsOf(preset: string): readonly object[] {
-  if (!Object.hasOwn(PRESETS, preset)) {
-    const guess = nearest(preset, Object.keys(PRESETS));
-    const hint = guess === undefined ? 'this version has practical' : `did you mean ${guess}?`;
-    throw new QuoinError('USAGE', `--preset ${preset}: unknown preset; ${hint}`);
+const PRESENT = Object.entries(PRESETS).filter(([, preset]) => preset !== undefined);
+
+/** The presets of this version, for `--help`. */
+export const PRESET_HELP = PRESENT.map(([name, preset]) => `${name} (${preset?.summary})`).join('; ');
+
+function presetNamed(name: string): Preset {
+  const names = PRESENT.map(([present]) => present).join(' and ');
+  if (!Object.hasOwn(PRESETS, name)) {
+    const guess = nearest(name, Object.keys(PRESETS));
+    const hint = guess === undefined ? `this version has ${names}` : `did you mean ${guess}?`;
+    throw new QuoinError('USAGE', `--preset ${name}: unknown preset; ${hint}`);
   }
-  const buckets = PRESETS[preset];
-  if (buckets === undefined)
-    throw new QuoinError('NOT_SUPPORTED', `--preset ${preset}: this version has the preset practical only`);
-  return buckets;
+  const preset = PRESETS[name];
+  if (preset === undefined)
+    throw new QuoinError('NOT_SUPPORTED', `--preset ${name}: this version has the presets ${names} only`);
+  return preset;
+}
+
+function coordinatorCount(options: LayoutOptions): number {
+  return options.coordinators ?? presetNamed(options.preset).coordinators;
 }
 
 /** What `DIR/cluster.json` remembers: a cluster's members and their addresses cannot be changed by starting it differently. */
@@ -72,6 +116,7 @@ interface Identity {
   readonly nodes: number;
   readonly basePort: number;
   readonly preset: string;
+  readonly coordinators: number;
 }
 
 function checkIdentity(dir: string, wanted: Identity): void {
@@ -88,7 +133,8 @@ function checkIdentity(dir: string, wanted: Identity): void {
   }
   let found: Partial<Identity>;
   try {
-    found = JSON.parse(readFileSync(path, 'utf8')) as Partial<Identity>;
+    // Directories of earlier versions have no coordinators and do not say so.
+    found = { coordinators: 0, ...(JSON.parse(readFileSync(path, 'utf8')) as Partial<Identity>) };
   } catch (cause) {
     throw new QuoinError('FOREIGN_DIRECTORY', `${path} is damaged`, { cause });
   }
@@ -96,6 +142,7 @@ function checkIdentity(dir: string, wanted: Identity): void {
     ['nodes', '--nodes'],
     ['basePort', '--base-port'],
     ['preset', '--preset'],
+    ['coordinators', '--coordinators'],
   ] as const)
     if (found[key] !== wanted[key])
       throw new QuoinError(
@@ -106,18 +153,28 @@ function checkIdentity(dir: string, wanted: Identity): void {
 
 function nodesIn(dir: string, options: LayoutOptions): NodeLayout[] {
   const { nodes: count, basePort } = options;
-  return Array.from({ length: count }, (_, index): NodeLayout => {
-    const id = `n${index + 1}`;
-    return {
-      id,
-      resp: `${HOST}:${basePort + index}`,
-      http: `${HOST}:${basePort + HTTP_OFFSET + index}`,
-      grpc: `${HOST}:${basePort + GRPC_OFFSET + index}`,
-      dir: join(dir, id),
-      configurationPath: join(dir, `${id}.yaml`),
-      logPath: join(dir, `${id}.log`),
-    };
+  const layoutOf = (id: string, index: number, roles: readonly NodeRole[]): NodeLayout => ({
+    id,
+    roles,
+    resp: `${HOST}:${basePort + index}`,
+    http: `${HOST}:${basePort + HTTP_OFFSET + index}`,
+    grpc: `${HOST}:${basePort + GRPC_OFFSET + index}`,
+    dir: join(dir, id),
+    configurationPath: join(dir, `${id}.yaml`),
+    logPath: join(dir, `${id}.log`),
   });
+  return [
+    ...Array.from({ length: count }, (_, index) =>
+      layoutOf(`n${index + 1}`, index, ['storage', 'coordinator']),
+    ),
+    ...Array.from({ length: coordinatorCount(options) }, (_, index) =>
+      layoutOf(`c${index + 1}`, count + index, ['coordinator']),
+    ),
+  ];
+}
+
+function proxyAddress({ preset, basePort }: LayoutOptions): string | undefined {
+  return presetNamed(preset).proxy ? `${HOST}:${basePort + PROXY_OFFSET}` : undefined;
 }
 
 function configurationText(
@@ -126,7 +183,7 @@ function configurationText(
   buckets: readonly object[],
 ): string {
   return stringify({
-    node: { id: node.id, dataDir: node.dir },
+    node: { id: node.id, dataDir: node.dir, roles: node.roles },
     listen: { resp: node.resp, http: node.http, grpc: node.grpc },
     advertise: HOST,
     cluster: { join: nodes.length === 1 ? [] : nodes.map((member) => member.grpc) },
@@ -144,34 +201,37 @@ function checkOverrides(options: LayoutOptions, buckets: readonly object[]): voi
 
 /** Every address of a cluster that is to be laid out. */
 export function addressesOf(options: LayoutOptions): string[] {
-  return nodesIn('.', options).flatMap(({ resp, http, grpc }) => [resp, http, grpc]);
+  const proxy = proxyAddress(options);
+  const nodes = nodesIn('.', options).flatMap(({ resp, http, grpc }) => [resp, http, grpc]);
+  return proxy === undefined ? nodes : [...nodes, proxy];
 }
 
 /** Refuses what cannot be laid out. Touches nothing. */
 export function checkLayout(options: LayoutOptions): void {
-  const { nodes: count, basePort } = options;
+  const { basePort } = options;
+  const count = options.nodes + coordinatorCount(options);
   if (basePort + GRPC_OFFSET + count - 1 > MAX_PORT)
     throw new QuoinError(
       'USAGE',
       `--base-port ${basePort}: the ports of ${count} nodes go beyond ${MAX_PORT}`,
     );
-  checkOverrides(options, bucketsOf(options.preset));
+  checkOverrides(options, presetNamed(options.preset).buckets);
 }
 
 /** Lays a cluster out and writes its files, after `checkLayout`. */
 export function prepareCluster(options: LayoutOptions): ClusterLayout {
   const { nodes: count, basePort, preset } = options;
-  const buckets = bucketsOf(preset);
+  const { buckets } = presetNamed(preset);
   try {
     const dir = options.ephemeral === true ? mkdtempSync(join(tmpdir(), 'quoin-')) : resolve(options.dir);
     mkdirSync(dir, { recursive: true });
-    checkIdentity(dir, { nodes: count, basePort, preset });
+    checkIdentity(dir, { nodes: count, basePort, preset, coordinators: coordinatorCount(options) });
     const nodes = nodesIn(dir, options);
     for (const node of nodes) {
       const text = configurationText(node, nodes, buckets);
       writeFileSync(node.configurationPath, `# Written by quoin up.\n${text}`);
     }
-    return { dir, nodes };
+    return { dir, nodes, proxy: proxyAddress(options) };
   } catch (error) {
     if (error instanceof QuoinError) throw error;
     const reason = error instanceof Error ? error.message : String(error);

@@ -7,7 +7,10 @@
 import { rmSync } from 'node:fs';
 import { relative } from 'node:path';
 import { QuoinError } from '../../base/errors.js';
+import type { RunningProxy } from '../../proxy/server.js';
+import { parseAddress } from '../../server/configuration/index.js';
 import { type CliIo, printJson, printLine } from '../io.js';
+import { openProxy } from '../open-proxy.js';
 import {
   addressesOf,
   type ClusterLayout,
@@ -28,6 +31,7 @@ export interface UpOptions extends LayoutOptions {
 const READY_TIMEOUT_MS = 120_000;
 const READY_POLL_MS = 40;
 const PROBE_TIMEOUT_MS = 2000;
+const PROXY_WHOLE_MS = 5000;
 /** How long a node may take to stop cleanly before it is killed. */
 const STOP_GRACE_MS = 10_000;
 const FIRST_BACKOFF_MS = 500;
@@ -167,14 +171,16 @@ function printReady(io: CliIo, options: UpOptions, layout: ClusterLayout, cluste
   if (options.json === true) {
     printJson(io, {
       ready: true,
-      nodes: nodes.map(({ id, resp, http, grpc, dir }) => ({
+      nodes: nodes.map(({ id, roles, resp, http, grpc, dir }) => ({
         id,
         pid: cluster.pidOf(id),
+        roles,
         resp,
         http,
         grpc,
         dir,
       })),
+      ...(layout.proxy === undefined ? {} : { proxy: layout.proxy }),
     });
     return;
   }
@@ -183,6 +189,10 @@ function printReady(io: CliIo, options: UpOptions, layout: ClusterLayout, cluste
   const count = nodes.length === 1 ? 'One node is' : `${nodes.length} nodes are`;
   const kept = options.ephemeral === true ? 'the data goes at the end' : `data in ${layout.dir}`;
   const port = (address: string | undefined): string => address?.split(':').at(-1) ?? '';
+  const throughProxy =
+    layout.proxy === undefined
+      ? ''
+      : `\n  curl -L http://${layout.proxy}/get?key=greeting    (the proxy sends it to the next coordinator)`;
   const url = options.basePort === 7001 ? '' : ` --url redis://${first?.resp}`;
   printLine(
     io.stdout,
@@ -193,11 +203,28 @@ ${describeNodes(nodes)}
 Try in another terminal:
   redis-cli -p ${port(first?.resp)} set greeting hello
   redis-cli -p ${port(last?.resp)} get greeting
-  curl http://${last?.http}/v1/kv/default/greeting
+  curl http://${last?.http}/v1/kv/default/greeting${throughProxy}
   quoin cluster status${url}
 
 Ctrl-C stops the cluster.`,
   );
+}
+
+/** The preset's proxy, once it knows all coordinators to be well; it lives in this process, which has nothing else to do. */
+async function proxyOf(layout: ClusterLayout, stopAsked: Promise<void>): Promise<RunningProxy | undefined> {
+  const listen = layout.proxy === undefined ? undefined : parseAddress(layout.proxy);
+  if (listen === undefined) return undefined;
+  const proxy = await openProxy(
+    listen,
+    layout.nodes.map(({ http }) => http),
+  );
+  const coordinators = layout.nodes.filter(({ roles }) => roles.includes('coordinator')).length;
+  const whole = proxy.until(
+    (rotation) => rotation.entries().filter(({ state }) => state === 'ready').length === coordinators,
+  );
+  // Who asks to stop, or kills a node by now, is not kept waiting.
+  await Promise.race([whole, stopAsked, delay(PROXY_WHOLE_MS)]);
+  return proxy;
 }
 
 /** `quoin up`. Returns when it was asked to stop and all nodes have. */
@@ -207,6 +234,7 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<void> {
   await checkPorts(addressesOf(options));
   const layout = prepareCluster(options);
   const cluster = new LocalCluster(layout, options, io);
+  let proxy: RunningProxy | undefined;
   let askedToStop = (): void => undefined;
   const stopAsked = new Promise<void>((resolve) => {
     askedToStop = resolve;
@@ -231,6 +259,7 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<void> {
         await ready;
         return;
       }
+      proxy = await proxyOf(layout, stopAsked);
     } finally {
       progress.end();
     }
@@ -238,6 +267,7 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<void> {
     await stopAsked;
     if (io.interactive) printLine(io.stdout, 'Stopping.');
   } finally {
+    await proxy?.close();
     await cluster.stop();
     if (options.ephemeral === true) rmSync(layout.dir, { recursive: true, force: true });
     forgetSignals();
