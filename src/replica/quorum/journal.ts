@@ -15,7 +15,7 @@ import type { Checkpointed } from '../checkpointer.js';
 import { decodeGroupNote, type GroupNote, groupNoteName } from '../group-note.js';
 
 /** Group of the log. Groups of the cluster map are numbered from 0, and are as many as its nodes. */
-export const JOURNAL_GROUP = 0xffff;
+const JOURNAL_GROUP = 0xffff;
 
 /** Entries of one group of the log carry a term; these know no leader. */
 const TERM = 1;
