@@ -14,14 +14,22 @@ import { machineLine } from '../support/machine.js';
 import { runProcess } from '../support/processes.js';
 import { bare } from '../systems/bare.js';
 import { etcd } from '../systems/etcd.js';
-import { quoin } from '../systems/quoin.js';
+import { eventualOne, eventualTwo, quoin } from '../systems/quoin.js';
 import { redisCluster, redisReplicated } from '../systems/redis.js';
 import type { System } from '../systems/system.js';
 import { THROUGHPUT_MEASURES } from './measures.js';
 import { COMPARE_USAGE, type CompareOptions, parseCompareOptions } from './options.js';
 import { type CompareResults, renderResults } from './results.js';
 
-const SYSTEMS: readonly System[] = [quoin, etcd, redisCluster, redisReplicated, bare];
+const SYSTEMS: readonly System[] = [
+  quoin,
+  eventualOne,
+  eventualTwo,
+  etcd,
+  redisCluster,
+  redisReplicated,
+  bare,
+];
 const PIPELINED_FACTOR = 4;
 
 /** How one sees that a Debian package is there. */

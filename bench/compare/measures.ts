@@ -11,8 +11,9 @@ export interface ThroughputMeasure {
   readonly systems: readonly SystemName[];
 }
 
-const EVERYONE: readonly SystemName[] = ['quoin', 'etcd', 'redis-cluster', 'redis-replicated', 'bare'];
-const PIPELINED: readonly SystemName[] = ['quoin', 'redis-cluster', 'redis-replicated', 'bare'];
+const EVENTUAL: readonly SystemName[] = ['eventual-r1w1', 'eventual-r2w2'];
+const PIPELINED: readonly SystemName[] = ['quoin', ...EVENTUAL, 'redis-cluster', 'redis-replicated', 'bare'];
+const EVERYONE: readonly SystemName[] = [...PIPELINED, 'etcd'];
 
 /** In the order in which they run against a freshly started system, after all keys have been written once. */
 export const THROUGHPUT_MEASURES = [

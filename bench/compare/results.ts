@@ -75,6 +75,10 @@ function ratioTable(results: CompareResults): Table[] {
     ['SET: Quoin to etcd', rate('set', 'quoin') / rate('set', 'etcd')],
     ['GET: Quoin to etcd', rate('get', 'quoin') / rate('get', 'etcd')],
     ['SET: Quoin to Redis with 2 replicas', rate('set', 'quoin') / rate('set', 'redis-replicated')],
+    ...(['eventual-r1w1', 'eventual-r2w2'] as const).flatMap((system): [string, number][] => [
+      [`SET: ${system} to Redis Cluster`, rate('set', system) / rate('set', 'redis-cluster')],
+      [`GET: ${system} to Redis Cluster`, rate('get', system) / rate('get', 'redis-cluster')],
+    ]),
     [
       'SET: one node that forwards to clients that know the leaders',
       rate('set-plain', 'quoin') / rate('set', 'quoin'),

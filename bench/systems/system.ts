@@ -26,7 +26,14 @@ export interface RunningSystem {
   stop(): Promise<void>;
 }
 
-export type SystemName = 'quoin' | 'etcd' | 'redis-cluster' | 'redis-replicated' | 'bare';
+export type SystemName =
+  | 'quoin'
+  | 'eventual-r1w1'
+  | 'eventual-r2w2'
+  | 'etcd'
+  | 'redis-cluster'
+  | 'redis-replicated'
+  | 'bare';
 
 export interface System {
   readonly name: SystemName;
