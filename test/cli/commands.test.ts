@@ -289,7 +289,7 @@ describe('the status of a cluster', () => {
   test('shows nodes, leaders and lag, and who is down', async () => {
     const outcome = await quoin(['cluster', 'status', '--url', url]);
     expect(outcome).toMatchObject({ code: 0, err: '' });
-    expect(outcome.out).toMatch(/^n1 +serving /m);
+    expect(outcome.out).toMatch(/^n1 +serving +\d+ +1 +storage coordinator /m);
     expect(outcome.out).toMatch(/^n3 +down +- /m);
     expect(outcome.out).toMatch(/^1 +n1 +n1 n2 n3 +\d+ +1 /m);
   });
@@ -299,7 +299,7 @@ describe('the status of a cluster', () => {
     const status = JSON.parse(outcome.out) as { nodes: unknown[]; groups: unknown[] };
     expect(status).toMatchObject({ name: 'fake', epoch: cluster[0]?.store.epoch });
     expect(status.nodes).toMatchObject([
-      { id: 'n1', up: true, leads: [1] },
+      { id: 'n1', up: true, leads: [1], roles: ['storage', 'coordinator'], forgot: false },
       { id: 'n2', up: true, leads: [2] },
       { id: 'n3', up: false, phase: 'down', leads: [3] },
     ]);

@@ -22,6 +22,9 @@ interface NodeStatus {
   readonly ready: boolean;
   readonly epoch: number | null;
   readonly leads: readonly number[];
+  readonly roles: readonly string[];
+  /** It came back without its disk, and holds eventual buckets alone. */
+  readonly forgot: boolean;
   readonly resp: string;
   readonly http: string;
   readonly grpc: string;
@@ -111,6 +114,8 @@ async function clusterStatus(address: string, timeoutMs: number): Promise<Cluste
         ready: view.ready === true,
         epoch: numberOrNull(view.epoch),
         leads: groups.filter((group) => group.leader === node.id).map((group) => group.id),
+        roles: asList(node.roles).map(text),
+        forgot: node.forgot === true,
         resp: text(node.resp),
         http: text(node.http),
         grpc: text(node.grpc),
@@ -132,12 +137,13 @@ function formatStatus(status: ClusterStatus): string {
   const dash = (value: string | number | null): string =>
     value === null || value === '' ? '-' : String(value);
   const nodes = formatTable(
-    ['node', 'state', 'epoch', 'leads', 'resp', 'http', 'grpc'],
+    ['node', 'state', 'epoch', 'leads', 'roles', 'resp', 'http', 'grpc'],
     status.nodes.map((node) => [
       node.id,
       node.up && node.phase === 'serving' && !node.ready ? 'waiting' : node.phase,
       dash(node.epoch),
       dash(node.leads.join(' ')),
+      dash([...node.roles, ...(node.forgot ? ['forgot'] : [])].join(' ')),
       node.resp,
       node.http,
       node.grpc,
