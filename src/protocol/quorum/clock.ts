@@ -5,7 +5,8 @@
  *   version = milliseconds since 2024-01-01T00:00Z (40 bits), counter (6 bits), ordinal of the node (7 bits)
  *
  * Invariants:
- * - a clock never gives a version twice, nor one below what it has given or observed;
+ * - a clock never gives a version twice, nor one below what it has given or observed; but for `nextOrLatest`, whose callers see
+ *   to it that no key gets one twice;
  * - neither giving nor observing takes a clock further ahead of its wall clock than the allowed drift. A clock that would have
  *   to go further gives nothing: one machine whose time is wrong must not drag all others along.
  *
@@ -22,6 +23,8 @@ export const MAX_ORDINALS = 128;
 
 const COUNTERS_PER_MS = 64;
 const VERSIONS_PER_MS = COUNTERS_PER_MS * MAX_ORDINALS;
+/** A clock that has given so many milliseconds' versions more than the time has lets keys share one. */
+const SHARING_AHEAD_MS = 20;
 /** The first millisecond that has no place in a version: in 2058. */
 const END_MS = 2 ** 40;
 
@@ -58,6 +61,8 @@ export class HybridClock {
   readonly #maxDriftMs: number;
   /** Version without ordinal: milliseconds and counter, of the highest version given or observed. */
   #latest: number;
+  /** The same of the highest one observed, or given above one that was stored. */
+  #observed: number;
 
   /** `lastVersion`: the highest version known from before, 0 when there is none. */
   constructor(ordinal: number, maxDriftMs: number, lastVersion = 0) {
@@ -68,6 +73,7 @@ export class HybridClock {
     this.#ordinal = ordinal;
     this.#maxDriftMs = maxDriftMs;
     this.#latest = Math.floor(lastVersion / MAX_ORDINALS);
+    this.#observed = this.#latest;
   }
 
   /**
@@ -81,15 +87,33 @@ export class HybridClock {
     if (version > highestVersionAt(wallMs, this.#maxDriftMs)) return 0;
     invariant(logical < END_MS * COUNTERS_PER_MS, 'versions have room for the present time');
     this.#latest = logical;
+    if (atLeastAbove > 0) this.#observed = logical;
     return version;
+  }
+
+  /**
+   * As `next`, but when more versions are asked for than the time has, the latest one again: for writes to different keys it is
+   * as good. So the rate of writes is not bounded by that of versions.
+   */
+  nextOrLatest(wallMs: number): number {
+    const wallLogical = Math.floor(wallMs - VERSION_EPOCH_MS) * COUNTERS_PER_MS;
+    // Ahead by its own giving: what it has observed lies below, and so below what is given again.
+    const startedAt = Math.max(wallLogical, this.#observed);
+    if (this.#latest <= startedAt + SHARING_AHEAD_MS * COUNTERS_PER_MS) return this.next(wallMs);
+    const version = this.#latest * MAX_ORDINALS + this.#ordinal;
+    return version > highestVersionAt(wallMs, this.#maxDriftMs) ? 0 : version;
   }
 
   /** Goes on behind a version seen elsewhere. False: it is too far ahead, and the clock stays where it is. */
   observe(version: number, wallMs: number): boolean {
     const logical = Math.floor(version / MAX_ORDINALS);
-    if (logical <= this.#latest) return true;
+    if (logical <= this.#latest) {
+      this.#observed = Math.max(this.#observed, logical);
+      return true;
+    }
     if (version > highestVersionAt(wallMs, this.#maxDriftMs)) return false;
     this.#latest = logical;
+    this.#observed = logical;
     return true;
   }
 }

@@ -100,14 +100,16 @@ export class Writes {
   /** Stamps a write above `above` and merges it here when this node is a replica. 0: impossible, for `#failure`. */
   #place(write: QuorumWrite, above: number): number {
     const { clock, store, wallMs } = this.#context;
+    const { includesSelf } = write.replicas;
     let floor = above;
     for (let placing = 0; placing < MAX_PLACINGS; placing++) {
-      const version = clock.next(wallMs, floor);
+      // A key that has the latest version already is found by the merge, and then gets one above.
+      const version = includesSelf && floor === 0 ? clock.nextOrLatest(wallMs) : clock.next(wallMs, floor);
       if (version === 0) {
         this.#failure = 'clock';
         return 0;
       }
-      if (!write.replicas.includesSelf) return version;
+      if (!includesSelf) return version;
       const { bucketId, key, value, expiresAtMs } = write;
       const result = store.merge(bucketId, key, value, version, expiresAtMs, wallMs);
       if (result === 'applied' || result === 'equal') return version;

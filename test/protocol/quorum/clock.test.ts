@@ -110,4 +110,16 @@ describe('the hybrid clock', () => {
       }),
     );
   });
+
+  it('lets keys share the latest version when it gives more than the time has', () => {
+    const clock = new HybridClock(3, 2000);
+    const wallMs = VERSION_EPOCH_MS + 1_000_000;
+    const given = Array.from({ length: 200_000 }, () => clock.nextOrLatest(wallMs));
+    expect(given.every((version, at) => version > 0 && version >= (given[at - 1] ?? 0))).toBe(true);
+    const latest = given.at(-1)!;
+    expect(versionMs(latest)).toBeLessThanOrEqual(wallMs + 25);
+    expect(clock.next(wallMs, latest)).toBeGreaterThan(latest);
+    // As soon as the time has caught up each has its own again.
+    expect(new Set([1, 2, 3].map(() => clock.nextOrLatest(wallMs + 100))).size).toBe(3);
+  });
 });

@@ -124,6 +124,19 @@ describe('a write where this node is a replica', () => {
   });
 });
 
+describe('more writes than the time has versions', () => {
+  it('to different keys share a version, and to one key still win over each other in their order', () => {
+    const bench = new BenchCore();
+    for (let i = 0; i < 3000; i++) bench.write(`k${i}`, 'v', { replicas: THREE, w: 1 });
+    const version = bench.store.versionOf(1, Buffer.from('k2998'));
+    expect(bench.store.versionOf(1, Buffer.from('k2999'))).toBe(version);
+    for (const value of ['b', 'a', 'd', 'c', 'c', 'a']) {
+      expect(bench.write('k2999', value, { replicas: THREE, w: 1 })).toMatchObject([{ ok: true }]);
+      expect(bench.value('k2999')).toBe(value);
+    }
+  });
+});
+
 describe('a write where this node is no replica', () => {
   it('is acknowledged by w others and touches neither store nor journal', () => {
     const bench = new BenchCore();
