@@ -114,6 +114,8 @@ export const LIMITS = {
   maxPendingQuorumReads: 65_536,
   /** Records in one answer to a peer's reads; past it only versions are told and the peer asks again for what it needs. */
   maxQuorumAnswerBytes: 16 * MIB,
+  /** Keys of one bucket with bounds that a node's other replicas are to be told of in one turn; past it they are not told. */
+  maxRetentionNews: 65_536,
   /** How long a request may wait for a leader and an answer before it fails. */
   requestTimeoutMs: 10_000,
 } as const;
