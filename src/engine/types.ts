@@ -132,8 +132,11 @@ export interface AccessTracker {
   /** Keys in an order, and in all orders. */
   countOf(order: number): number;
   readonly count: number;
-  /** A read has used this key (a write counts by itself); false when there is none. */
-  touch(token: number, key: Buffer): boolean;
+  /**
+   * A read has used this key (a write counts by itself); false when there is none. Its count of uses is then at least
+   * `leastFrequency`: of a use that another replica tells of, which has seen more of them.
+   */
+  touch(token: number, key: Buffer, leastFrequency?: number): boolean;
   /** How long the key has not been used; undefined when there is none. */
   idleMsOf(token: number, key: Buffer): number | undefined;
   /** Logarithmic count of uses, 0 to 255, which decays with time; undefined when there is none. */

@@ -13,13 +13,13 @@
  *
  * Invariants:
  * - nothing is removed while used memory is below the line, a little under the bound;
- * - what is dead is not removed from eventual buckets: it still hides what is older on other replicas.
+ * - the mark of a deleted key is not removed from eventual buckets: it still hides what is older on other replicas.
  *
  * Departure: Redis counts nothing of its replicas' lag; here room for what is under way is the caller's to ask for.
  */
 import { invariant } from '../base/errors.js';
 import { tokenOf } from '../base/slots.js';
-import type { AccessTracker, AccessVisitor, Engine } from '../engine/types.js';
+import { type AccessTracker, type AccessVisitor, DELETED_EXPIRY_MS, type Engine } from '../engine/types.js';
 import type { RetentionPolicy } from './types.js';
 
 /** Removal holds used memory below this share of the bound, */
@@ -47,13 +47,13 @@ export interface RetentionKeeperOptions {
   /** These slots alone, in an order of their own with this number (above 0); absent: all slots of the engine. */
   readonly part?: { readonly order: number; readonly slots: Iterable<number> };
   /**
-   * How `evict` and `removeIdle` remove a key, for an owner who keeps account of its keys; false when it is not removed.
-   * Absent: from the engine.
+   * How `evict` and `removeIdle` remove a key, for an owner who keeps account of its keys; false when it must stay. Absent:
+   * from the engine, but for the marks of deleted keys.
    */
   readonly remove?: RemoveKey;
 }
 
-export type RemoveKey = (key: Buffer, version: number) => boolean;
+export type RemoveKey = (key: Buffer, version: number, expiresAtMs: number) => boolean;
 
 /** What `evict` and `removeIdle` have removed. */
 export type RemovedVisitor = (key: Buffer, version: number) => void;
@@ -78,7 +78,9 @@ export class RetentionKeeper {
       engine,
       policy,
       part?.order ?? 0,
-      remove ?? ((key) => engine.remove(tokenOf(key), key)),
+      remove ??
+        ((key, _version, expiresAtMs) =>
+          expiresAtMs !== DELETED_EXPIRY_MS && engine.remove(tokenOf(key), key)),
     );
   }
 
@@ -173,9 +175,9 @@ export class RetentionKeeper {
 
   /**
    * Removes the coldest keys until `neededBytes` more have room, or `maxKeys` were looked at; returns false when there is not
-   * enough room then. `wallMs` tells what is dead.
+   * enough room then.
    */
-  evict(neededBytes: number, maxKeys: number, wallMs: number, removed: RemovedVisitor): boolean {
+  evict(neededBytes: number, maxKeys: number, removed: RemovedVisitor): boolean {
     if (this.policy.maxMemoryBytes === 0) return true;
     let left = this.evicts ? maxKeys : 0;
     while (left > 0 && this.excessBytes() + neededBytes > 0) {
@@ -184,16 +186,16 @@ export class RetentionKeeper {
       left -= found.length;
       for (const candidate of found) {
         if (this.excessBytes() + neededBytes <= 0) break;
-        this.#removeLiving(candidate, wallMs, removed);
+        this.#removeUnlessKept(candidate, removed);
       }
     }
     return !this.exceedsWith(neededBytes);
   }
 
   /** Removes up to so many keys that were not used for too long. */
-  removeIdle(maxKeys: number, wallMs: number, removed: RemovedVisitor): void {
+  removeIdle(maxKeys: number, removed: RemovedVisitor): void {
     const found = this.#gather((visitor) => this.findIdle(maxKeys, visitor));
-    for (const candidate of found) this.#removeLiving(candidate, wallMs, removed);
+    for (const candidate of found) this.#removeUnlessKept(candidate, removed);
   }
 
   #gather(search: (visitor: AccessVisitor) => void): Candidate[] {
@@ -205,9 +207,8 @@ export class RetentionKeeper {
     return found;
   }
 
-  #removeLiving({ key, version, expiresAtMs }: Candidate, wallMs: number, removed: RemovedVisitor): void {
-    const isDead = expiresAtMs !== 0 && expiresAtMs <= wallMs;
-    if (!isDead && this.#remove(key, version)) removed(key, version);
+  #removeUnlessKept({ key, version, expiresAtMs }: Candidate, removed: RemovedVisitor): void {
+    if (this.#remove(key, version, expiresAtMs)) removed(key, version);
     // What stays until it is purged must not stand in the way of the next search.
     else this.access.touch(tokenOf(key), key);
   }

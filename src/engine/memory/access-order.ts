@@ -196,13 +196,14 @@ export class AccessOrder {
     if (order.hand === from) order.hand = to;
   }
 
-  /** A record is used: it goes to the head. */
-  touch(slot: number, reference: number): void {
+  /** A record is used: it goes to the head. Its counter is at least `leastFrequency` from then on. */
+  touch(slot: number, reference: number, leastFrequency = 0): void {
     const order = this.#order(slot);
     const words = this.#records.wordsOf(reference);
     const word = wordIndex(reference);
     const before = frequencyIn(words, word);
-    const frequency = this.#grown(this.#decayed(words, word));
+    const grown = this.#grown(this.#decayed(words, word));
+    const frequency = grown < leastFrequency ? Math.min(leastFrequency, MAX_FREQUENCY) : grown;
     if (frequency !== before) {
       order.histogram[before]!--;
       order.histogram[frequency]!++;

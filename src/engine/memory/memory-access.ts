@@ -71,10 +71,10 @@ export class MemoryAccess implements AccessTracker {
     return this.#order?.count ?? 0;
   }
 
-  touch(token: number, key: Buffer): boolean {
+  touch(token: number, key: Buffer, leastFrequency = 0): boolean {
     const reference = this.#table.find(token, key);
     if (reference === 0) return false;
-    this.#kept().touch(slotOfToken(token), reference);
+    this.#kept().touch(slotOfToken(token), reference, leastFrequency);
     return true;
   }
 
