@@ -1,11 +1,11 @@
 /**
  * One eventual bucket as this node holds it, for commands that look at many keys (SCAN, KEYS, DBSIZE, RANDOMKEY, lists):
- * the live records of some slots, without the word of other replicas. Nothing can be written.
+ * the live records of some slots, without the word of other replicas. Nothing can be written, and nothing counts as used. What
+ * was idle for too long is not shown; counts have it until it is removed.
  */
 import { invariant } from '../../base/errors.js';
 import { slotOfToken, tokenOf } from '../../base/slots.js';
 import type { EngineRecord } from '../../engine/types.js';
-import { isDead } from '../../protocol/quorum/types.js';
 import type { KeySpace } from '../command.js';
 import type { SlotSet } from '../slot-ranges.js';
 import type { StoredBucket } from './stored-bucket.js';
@@ -63,8 +63,7 @@ export class QuorumKeySpace extends ReadOnlyKeySpace {
 
   get(key: Buffer): EngineRecord | undefined {
     if (!this.#slots.owns(slotOfToken(tokenOf(key)))) return undefined;
-    const record = this.#bucket?.read(key);
-    return record === undefined || isDead(record, this.#nowMs) ? undefined : record;
+    return this.#bucket?.peek(key, this.#nowMs);
   }
 
   scan(
@@ -72,12 +71,12 @@ export class QuorumKeySpace extends ReadOnlyKeySpace {
     toToken: number,
     visitor: (token: number, key: Buffer, record: EngineRecord) => boolean,
   ): void {
-    const engine = this.#bucket?.engine;
-    if (engine === undefined) return;
+    const bucket = this.#bucket;
+    if (bucket === undefined) return;
     let goOn = true;
     this.#slots.forEachPart(fromToken, toToken, (start, end) => {
-      engine.scan(start, end, (token, key, record) => {
-        if (isDead(record, this.#nowMs)) return true;
+      bucket.engine.scan(start, end, (token, key, record) => {
+        if (!bucket.isThere(token, key, record, this.#nowMs)) return true;
         goOn = visitor(token, key, record);
         return goOn;
       });

@@ -13,7 +13,6 @@
  * Invariant: `highestVersion` is at or above every version stored here and every one that this node has merged.
  */
 
-import type { Engine } from '../../engine/types.js';
 import type { ReplicaContents } from '../../protocol/quorum/anti-entropy-types.js';
 import { forEachMutation } from '../../protocol/quorum/codec.js';
 import type {
@@ -24,6 +23,7 @@ import type {
 import type { KeySpace } from '../command.js';
 import type { SlotSet } from '../slot-ranges.js';
 import type { BucketDescription, EngineProvider } from '../types.js';
+import type { BucketBounds } from './bucket-bounds.js';
 import { decodeStoreHead, encodeStoreHead } from './head-codec.js';
 import { QuorumKeySpace } from './quorum-key-space.js';
 import { RepairContents } from './repair-contents.js';
@@ -33,6 +33,7 @@ export class QuorumStore implements QuorumStoreContract {
   readonly #engines: EngineProvider;
   readonly #stored = new Map<number, StoredBucket>();
   readonly #descriptions = new Map<number, BucketDescription>();
+  readonly #bounded = new Map<number, BucketBounds>();
   /** Of buckets that were not opened since the restart. */
   readonly #restored = new Map<number, BucketHead>();
   #highestVersion = 0;
@@ -54,6 +55,16 @@ export class QuorumStore implements QuorumStoreContract {
     return this.#descriptions;
   }
 
+  /** What keeps the open buckets with bounds within these, by bucket. */
+  get bounded(): ReadonlyMap<number, BucketBounds> {
+    return this.#bounded;
+  }
+
+  #noteBounds(id: number, bounds: BucketBounds | undefined): void {
+    if (bounds === undefined) this.#bounded.delete(id);
+    else this.#bounded.set(id, bounds);
+  }
+
   /** Opens a bucket; one that is open takes the description as `updateBucket` does. */
   openBucket(description: BucketDescription): void {
     const { id } = description;
@@ -65,6 +76,7 @@ export class QuorumStore implements QuorumStoreContract {
     this.#restored.delete(id);
     this.#stored.set(id, bucket);
     this.#descriptions.set(id, description);
+    this.#noteBounds(id, bucket.bounds);
     this.#forgetLast();
     this.#highestVersion = Math.max(this.#highestVersion, bucket.highestVersion);
   }
@@ -75,6 +87,7 @@ export class QuorumStore implements QuorumStoreContract {
     if (bucket === undefined) return;
     bucket.update(description);
     this.#descriptions.set(description.id, description);
+    this.#noteBounds(description.id, bucket.bounds);
   }
 
   /** Forgets a bucket and its records. */
@@ -84,6 +97,7 @@ export class QuorumStore implements QuorumStoreContract {
     if (bucket === undefined) return;
     this.#stored.delete(bucketId);
     this.#descriptions.delete(bucketId);
+    this.#bounded.delete(bucketId);
     this.#forgetLast();
     this.#engines.drop(bucket.description);
   }
@@ -101,11 +115,7 @@ export class QuorumStore implements QuorumStoreContract {
     return this.#last;
   }
 
-  /** The engine of an open bucket, for what evicts by use. Its records are changed through this store alone. */
-  engineOf(bucketId: number): Engine | undefined {
-    return this.#bucket(bucketId)?.engine;
-  }
-
+  /** What is stored, dead or alive. In a bucket with bounds it counts as used, and what was idle for too long is not found. */
   read(bucketId: number, key: Buffer): QuorumRecord | undefined {
     return this.#bucket(bucketId)?.read(key);
   }
@@ -130,9 +140,10 @@ export class QuorumStore implements QuorumStoreContract {
       return 'refused';
     }
     const result = bucket.merge(key, value, version, expiresAtMs, nowMs);
-    const { previousVersion, previousExpiresAtMs } = bucket;
+    const { previousVersion, previousExpiresAtMs, previousIdle } = bucket;
     this.previousVersion = previousVersion;
-    this.previousLive = previousVersion !== 0 && (previousExpiresAtMs === 0 || previousExpiresAtMs > nowMs);
+    this.previousLive =
+      previousVersion !== 0 && !previousIdle && (previousExpiresAtMs === 0 || previousExpiresAtMs > nowMs);
     return result;
   }
 
@@ -143,9 +154,9 @@ export class QuorumStore implements QuorumStoreContract {
     });
   }
 
-  /** Removes a live record that is not newer than `version` for good, as eviction does; false when there is none. */
-  evict(bucketId: number, key: Buffer, version: number, nowMs: number): boolean {
-    return this.#bucket(bucketId)?.evict(key, version, nowMs) ?? false;
+  /** Removes a record that is not newer than `version` for good, as eviction does; false when there is none, or a deletion. */
+  evict(bucketId: number, key: Buffer, version: number): boolean {
+    return this.#bucket(bucketId)?.evict(key, version) ?? false;
   }
 
   /** The highest version that is stored here or was merged. */

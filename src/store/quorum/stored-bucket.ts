@@ -2,20 +2,22 @@
  * The records of one eventual bucket on one node: its engine, and what is refused of what comes.
  *
  * Refused are: what was flushed (versions up to `flushedThrough`); writes of absent keys in a purged slot that are not
- * newer than the purge, since a tombstone that hid them may have gone with it; and what makes a bucket without eviction
- * grow past its bound of memory.
+ * newer than the purge, since a tombstone that hid them may have gone with it; and what finds no room within the bucket's
+ * bound of memory (`bucket-bounds.ts`).
  *
  * Invariants:
  * - no record at or below `flushedThrough` is stored;
  * - `purgedThroughMs` of a slot and `flushedThrough` never go back;
- * - only a purge, which all replicas have agreed on, and a flush remove dead records.
+ * - only a purge, which all replicas have agreed on, and a flush remove the marks of deletions.
  */
 import { firstTokenOfSlot, SLOT_COUNT, slotOfToken, TOKEN_END, tokenOf } from '../../base/slots.js';
 import type { Engine } from '../../engine/types.js';
 import type { RepairMergeResult } from '../../protocol/quorum/anti-entropy-types.js';
 import { versionMs } from '../../protocol/quorum/clock.js';
 import { isDead, type MergeResult, type QuorumRecord } from '../../protocol/quorum/types.js';
+import { isBounded } from '../retention.js';
 import type { BucketDescription } from '../types.js';
+import { BucketBounds } from './bucket-bounds.js';
 import { DeadRecords, deadSinceMs } from './dead-records.js';
 
 /** What a checkpoint's note keeps of a bucket beside its records. */
@@ -26,6 +28,11 @@ export interface BucketHead {
   readonly purges: readonly (readonly [slot: number, throughMs: number])[];
 }
 
+/** Was the record dead when it was written? Other records die by the clock, wherever they are. */
+function isDeletion(version: number, expiresAtMs: number): boolean {
+  return expiresAtMs !== 0 && expiresAtMs <= versionMs(version);
+}
+
 export class StoredBucket {
   readonly engine: Engine;
   readonly #dead = new DeadRecords();
@@ -34,11 +41,11 @@ export class StoredBucket {
   #highestVersion: number;
   /** By slot; allocated with the first purge. */
   #purgedThroughMs: Float64Array | undefined;
-  /** Memory past which nothing may grow; 0: no bound, or another rule keeps it. */
-  #maxMemoryBytes = 0;
-  /** Of the last merge: what was stored before it. */
+  #bounds: BucketBounds | undefined;
+  /** Of the last merge: what was stored before it, and whether that had been idle for too long. */
   previousVersion = 0;
   previousExpiresAtMs = 0;
+  previousIdle = false;
 
   constructor(description: BucketDescription, engine: Engine, head: BucketHead | undefined) {
     this.engine = engine;
@@ -86,8 +93,9 @@ export class StoredBucket {
   }
 
   #obey({ quorum, retention }: BucketDescription): void {
-    const isBounded = retention !== undefined && retention.eviction === 'noeviction';
-    this.#maxMemoryBytes = isBounded ? retention.maxMemoryBytes : 0;
+    if (retention === undefined || !isBounded(retention)) this.#bounds = undefined;
+    else if (this.#bounds !== undefined) this.#bounds.obey(retention);
+    else this.#bounds = BucketBounds.of({ engine: this.engine, policy: retention, remove: this.#giveUp });
     const through = quorum?.flushedThrough ?? 0;
     if (through <= this.#flushedThrough) return;
     this.#flushedThrough = through;
@@ -123,9 +131,30 @@ export class StoredBucket {
     this.#dead.forget(slot);
   }
 
-  /** What is stored, dead or alive. */
+  /** What keeps the bucket within its bounds; undefined: it has none. */
+  get bounds(): BucketBounds | undefined {
+    return this.#bounds;
+  }
+
+  /** What is stored, dead or alive, for a reader: it is used now. A live record that was idle for too long is gone. */
   read(key: Buffer): QuorumRecord | undefined {
-    return this.engine.get(tokenOf(key), key);
+    const token = tokenOf(key);
+    const record = this.engine.get(token, key);
+    const bounds = this.#bounds;
+    if (bounds === undefined || record === undefined || isDead(record, bounds.wallMs)) return record;
+    return bounds.use(token, key) ? record : undefined;
+  }
+
+  /** A live record, for one who looks at many: it does not count as used. */
+  peek(key: Buffer, nowMs: number): QuorumRecord | undefined {
+    const token = tokenOf(key);
+    const record = this.engine.get(token, key);
+    return record !== undefined && this.isThere(token, key, record, nowMs) ? record : undefined;
+  }
+
+  /** May readers see this record, which is stored? */
+  isThere(token: number, key: Buffer, record: QuorumRecord, nowMs: number): boolean {
+    return !isDead(record, nowMs) && !(this.#bounds?.isIdle(token, key) ?? false);
   }
 
   versionOf(key: Buffer): number {
@@ -134,8 +163,7 @@ export class StoredBucket {
 
   /** See `QuorumStore.merge` in the contract of the quorum core. */
   merge(key: Buffer, value: Buffer, version: number, expiresAtMs: number, nowMs: number): MergeResult {
-    this.previousVersion = 0;
-    this.previousExpiresAtMs = 0;
+    this.#forgetPrevious();
     if (version <= this.#flushedThrough) return 'refused';
     const token = tokenOf(key);
     if (this.#purgedThroughMs !== undefined) {
@@ -153,8 +181,7 @@ export class StoredBucket {
     expiresAtMs: number,
     nowMs: number,
   ): RepairMergeResult {
-    this.previousVersion = 0;
-    this.previousExpiresAtMs = 0;
+    this.#forgetPrevious();
     if (version <= this.#flushedThrough) return 'refused';
     const token = tokenOf(key);
     if (this.#purgedThroughMs !== undefined && isDead({ expiresAtMs }, nowMs)) {
@@ -162,7 +189,21 @@ export class StoredBucket {
       const isCovered = deadSinceMs(version, expiresAtMs) <= throughMs;
       if (isCovered && this.engine.versionOf(token, key) === 0) return 'purged';
     }
+    const bounds = this.#bounds;
+    if (
+      bounds !== undefined &&
+      !isDeletion(version, expiresAtMs) &&
+      this.engine.versionOf(token, key) === 0 &&
+      !bounds.admitsRepair(token, key, value.length, version)
+    )
+      return 'refused';
     return this.#merge(token, key, value, version, expiresAtMs, nowMs);
+  }
+
+  #forgetPrevious(): void {
+    this.previousVersion = 0;
+    this.previousExpiresAtMs = 0;
+    this.previousIdle = false;
   }
 
   #merge(
@@ -174,12 +215,12 @@ export class StoredBucket {
     nowMs: number,
   ): MergeResult {
     const { engine } = this;
-    if (
-      this.#maxMemoryBytes > 0 &&
-      !isDead({ expiresAtMs }, nowMs) &&
-      this.#wouldGrowTooLarge(token, key, value, version)
-    )
-      return 'refused';
+    const bounds = this.#bounds;
+    if (bounds !== undefined) {
+      this.previousIdle = bounds.isIdle(token, key);
+      if (!isDead({ expiresAtMs }, nowMs) && !bounds.admits(token, key, value.length, version))
+        return 'refused';
+    }
     const result = engine.merge(token, key, value, version, expiresAtMs);
     this.previousVersion = engine.previousVersion;
     this.previousExpiresAtMs = engine.previousExpiresAtMs;
@@ -190,25 +231,23 @@ export class StoredBucket {
     return result;
   }
 
-  #wouldGrowTooLarge(token: number, key: Buffer, value: Buffer, version: number): boolean {
-    const { engine } = this;
-    if ((engine.access?.memoryBytes() ?? engine.memoryBytes()) < this.#maxMemoryBytes) return false;
-    const stored = engine.get(token, key);
-    if (stored === undefined) return true;
-    return version > stored.version && value.length > stored.value.length;
+  /**
+   * Removes a record for good, without a tombstone, when it is not newer than `version`: it was evicted here or on another
+   * replica. The mark of a deletion stays, or what it hides could come back.
+   */
+  evict(key: Buffer, version: number): boolean {
+    const stored = this.engine.get(tokenOf(key), key);
+    if (stored === undefined || stored.version > version) return false;
+    return this.#giveUp(key, stored.version, stored.expiresAtMs);
   }
 
-  /**
-   * Removes a live record for good, without a tombstone, when it is not newer than `version`: it was evicted here or on
-   * another replica. A dead record stays, or what it hides could come back.
-   */
-  evict(key: Buffer, version: number, nowMs: number): boolean {
+  /** Removes what is stored, unless it is the mark of a deletion. */
+  readonly #giveUp = (key: Buffer, version: number, expiresAtMs: number): boolean => {
+    if (isDeletion(version, expiresAtMs)) return false;
     const token = tokenOf(key);
-    const stored = this.engine.get(token, key);
-    if (stored === undefined || stored.version > version || isDead(stored, nowMs)) return false;
-    this.#dead.removed(slotOfToken(token), stored.expiresAtMs);
+    this.#dead.removed(slotOfToken(token), expiresAtMs);
     return this.engine.remove(token, key);
-  }
+  };
 
   /** Keys of a slot that are alive. Counts the slot anew when some may have expired since. */
   liveCountInSlot(slot: number, nowMs: number): number {
