@@ -125,6 +125,13 @@ export class EngineHost {
     return bytes;
   }
 
+  /** Of these, those of engines whose records are merged again from the journal. */
+  mergedLedgerBytes(): number {
+    let bytes = 0;
+    for (const engine of this.#engines.values()) if (engine.isMerged === true) bytes += engine.ledgerBytes();
+    return bytes;
+  }
+
   get checkpointing(): boolean {
     return this.#checkpointing;
   }
@@ -132,10 +139,14 @@ export class EngineHost {
   /**
    * Freezes every ledger and writes it back with these notes (`undefined` removes one) as one transaction; `onDurable`
    * is called once, never from within the call. One at a time. After an error the host stays failed.
+   *
+   * `includesMerged` false leaves out the engines whose records are merged again from the journal; their journal's note must
+   * then not be among the notes.
    */
   checkpoint(
     notes: ReadonlyMap<string, Buffer | undefined>,
     onDurable: (error: Error | undefined) => void,
+    includesMerged = true,
   ): void {
     invariant(!this.#checkpointing, 'one checkpoint at a time');
     this.#checkpointing = true;
@@ -160,6 +171,7 @@ export class EngineHost {
     this.#openedAgain = new Set();
     const frozen: LedgeredEngine[] = [];
     for (const [name, engine] of this.#engines) {
+      if (engine.isMerged === true && !includesMerged) continue;
       const writeBack = engine.freeze();
       if (writeBack === undefined) continue;
       frozen.push(engine);

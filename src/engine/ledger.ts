@@ -137,6 +137,8 @@ export interface WriteBack {
 
 /** An engine whose writes reach the disk store by checkpoints. */
 export interface LedgeredEngine {
+  /** True: what it lacks on disk is merged again from the journal after a crash, from the last checkpoint it took part in. */
+  readonly isMerged?: boolean;
   ledgerBytes(): number;
   /** Freezes the ledger; undefined when there is nothing to write back. */
   freeze(): WriteBack | undefined;

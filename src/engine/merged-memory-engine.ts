@@ -70,6 +70,10 @@ export class MergedMemoryEngine implements Engine, LedgeredEngine {
     return { written: new DirtyRanges(this.#memory.keyCount()), removed: new LedgerGeneration() };
   }
 
+  get isMerged(): boolean {
+    return true;
+  }
+
   get access(): AccessTracker {
     return this.#memory.access;
   }

@@ -2,6 +2,9 @@
  * Checkpoints: at intervals, and earlier when much is waiting, everything applied so far is written back to the disk
  * engines in one synced transaction together with the index each group's state reflects; then the log before it goes.
  * (Paper 003 checkpoints every ten seconds.)
+ *
+ * Memory engines of eventual buckets, and the journal that they are recovered from, take part more seldom: the same keys are
+ * written over and over, and each time they are written back costs all nodes at once.
  */
 import { invariant } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
@@ -13,6 +16,8 @@ import { encodeGroupNote, type GroupNote, groupNoteName } from './group-note.js'
 /** What the checkpointer needs of a replica. */
 export interface Checkpointed {
   readonly group: number;
+  /** Present for a journal of merged records: should they be written back by now? Else its note stays as it is. */
+  isDue?(nowMs: number): boolean;
   /** The state as it is now. */
   note(): GroupNote;
   /** The state up to this index is durable. Returns the highest index whose log entries nobody needs any more. */
@@ -82,24 +87,30 @@ export class Checkpointer {
     this.#lastMs = this.#clock.monotonicMs();
     const waiting = this.#waiting;
     this.#waiting = [];
-    const taken = [...this.#replicas()].map((replica) => ({ replica, note: replica.note() }));
+    const replicas = [...this.#replicas()].filter((replica) => replica.isDue?.(this.#lastMs) ?? true);
+    const includesMerged = replicas.some((replica) => replica.isDue !== undefined);
+    const taken = replicas.map((replica) => ({ replica, note: replica.note() }));
     const notes = new Map(
       taken.map(({ replica, note }) => [groupNoteName(replica.group), encodeGroupNote(note)]),
     );
-    this.#engines.checkpoint(notes, (error) => {
-      this.#running = false;
-      if (this.#stopped) return;
-      if (error !== undefined) {
-        this.#failed = true;
-        this.#onFailure(error);
-        return;
-      }
-      for (const { replica, note } of taken) {
-        const compactTo = replica.checkpointed(note);
-        if (compactTo > 0) this.#log.compact(replica.group, compactTo);
-      }
-      for (const callback of waiting) callback();
-      this.#onDone();
-    });
+    this.#engines.checkpoint(
+      notes,
+      (error) => {
+        this.#running = false;
+        if (this.#stopped) return;
+        if (error !== undefined) {
+          this.#failed = true;
+          this.#onFailure(error);
+          return;
+        }
+        for (const { replica, note } of taken) {
+          const compactTo = replica.checkpointed(note);
+          if (compactTo > 0) this.#log.compact(replica.group, compactTo);
+        }
+        for (const callback of waiting) callback();
+        this.#onDone();
+      },
+      includesMerged,
+    );
   }
 }

@@ -110,6 +110,7 @@ export class EventualBuckets {
       note: (name) => engines.note(name),
       encodeHead: () => store.encodeHead(),
       restoreHead: (head) => store.restoreHead(head),
+      waitingBytes: () => engines.mergedLedgerBytes(),
     });
     for (const bucket of map.buckets) if (bucket.quorum !== undefined) store.openBucket(bucket);
     const wallMs = env.clock.wallMs();

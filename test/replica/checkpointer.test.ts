@@ -28,6 +28,8 @@ class Fixture {
   readonly engines = new EngineHost({ openDiskStore: () => this.store, clock: this.env.clock });
   readonly log = openLog(this.env.disk, this.env.clock, '/log', { syncStrategy: 'blocking' });
   readonly engine = this.engines.open(bucketOf(0));
+  readonly merged = this.engines.open({ id: 1, name: 'merged', engine: 'memory', replication: 'quorum' });
+  mergedAreDue = true;
   appliedIndex = 0;
   compactTo = 0;
   readonly durable: number[] = [];
@@ -50,6 +52,17 @@ class Fixture {
           this.durable.push(note.appliedIndex);
           return this.compactTo;
         },
+      },
+      {
+        group: 2,
+        isDue: () => this.mergedAreDue,
+        note: (): GroupNote => ({
+          appliedIndex: this.appliedIndex,
+          appliedTerm: 1,
+          stateMissing: false,
+          head: Buffer.alloc(0),
+        }),
+        checkpointed: () => 0,
       },
     ],
     intervalMs: INTERVAL_MS,
@@ -87,6 +100,30 @@ describe('checkpoints', () => {
     fixture.pass(INTERVAL_MS);
     expect(fixture.durable).toEqual([1, 2]);
     expect(fixture.done).toBe(2);
+  });
+
+  test('leave merged records and the note of their journal alone until they are due', () => {
+    const fixture = new Fixture();
+    const noted = (): number => {
+      const bytes = fixture.contents.notes.get(groupNoteName(2));
+      return bytes === undefined ? 0 : decodeGroupNote(2, bytes).appliedIndex;
+    };
+    const key = Buffer.from('key');
+    const isOnDisk = (): boolean => (fixture.contents.tables.get('1')?.find(0, key) ?? 0) !== 0;
+    const merge = (): void => {
+      fixture.write(10);
+      fixture.merged.merge(0, key, Buffer.from('value'), fixture.appliedIndex, 0);
+    };
+    merge();
+    fixture.mergedAreDue = false;
+    fixture.pass(INTERVAL_MS + COMMIT_MS);
+    expect(fixture.durable).toEqual([1]);
+    expect([noted(), isOnDisk()]).toEqual([0, false]);
+    merge();
+    fixture.mergedAreDue = true;
+    fixture.pass(INTERVAL_MS + COMMIT_MS);
+    expect(fixture.durable).toEqual([1, 2]);
+    expect([noted(), isOnDisk()]).toEqual([2, true]);
   });
 
   test('are made early when much is waiting to be written back', () => {
@@ -173,7 +210,7 @@ describe('checkpoints', () => {
     fixture.checkpointer.stop();
     fixture.log.close();
     fixture.pass(COMMIT_MS);
-    expect(fixture.contents.notes.size).toBe(1);
+    expect(fixture.contents.notes.size).toBe(2);
     fixture.checkpointer.request(() => told++);
     fixture.pass(INTERVAL_MS * 2);
     expect([told, fixture.durable, fixture.done]).toEqual([0, [], 0]);

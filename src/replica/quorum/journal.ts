@@ -17,6 +17,11 @@ import { decodeGroupNote, type GroupNote, groupNoteName } from '../group-note.js
 /** Group of the log. Groups of the cluster map are numbered from 0, and are as many as its nodes. */
 const JOURNAL_GROUP = 0xffff;
 
+/** Records are written back when the journal has grown by so much, so that it is not long and quickly replayed, */
+const WRITE_BACK_BYTES = 256 * 1024 * 1024;
+/** or after this time. */
+const WRITE_BACK_MS = 60_000;
+
 /** Entries of one group of the log carry a term; these know no leader. */
 const TERM = 1;
 
@@ -30,6 +35,8 @@ export interface JournalOptions {
   /** State that is not records, for the note of a checkpoint. */
   readonly encodeHead: () => Buffer;
   readonly restoreHead: (head: Buffer) => void;
+  /** Bytes of memory that wait for the records to be written back. */
+  readonly waitingBytes: () => number;
 }
 
 export class Journal implements Checkpointed {
@@ -37,11 +44,17 @@ export class Journal implements Checkpointed {
   readonly #log: WriteAheadLog;
   readonly #groupLog: GroupLog;
   readonly #encodeHead: () => Buffer;
+  readonly #waitingBytes: () => number;
   #recoveredIndex = 0;
   #lastIndex: number;
+  #grownBytes = 0;
+  /** When records were last written back; 0: not since the start. */
+  #writtenBackMs = 0;
+  #askedMs = 0;
 
-  constructor({ log, note, encodeHead, restoreHead }: JournalOptions) {
+  constructor({ log, note, encodeHead, restoreHead, waitingBytes }: JournalOptions) {
     this.#log = log;
+    this.#waitingBytes = waitingBytes;
     this.#encodeHead = encodeHead;
     this.#groupLog = log.group(JOURNAL_GROUP);
     const stored = note(groupNoteName(JOURNAL_GROUP));
@@ -101,10 +114,23 @@ export class Journal implements Checkpointed {
 
   #append(payload: Buffer): void {
     this.#lastIndex++;
+    this.#grownBytes += payload.length;
     this.#log.append(JOURNAL_GROUP, [{ index: this.#lastIndex, term: TERM, payload }]);
   }
 
+  isDue(nowMs: number): boolean {
+    this.#askedMs = nowMs;
+    return (
+      this.#writtenBackMs === 0 ||
+      nowMs - this.#writtenBackMs >= WRITE_BACK_MS ||
+      this.#grownBytes >= WRITE_BACK_BYTES ||
+      this.#waitingBytes() >= LIMITS.maxLedgerBytes / 8
+    );
+  }
+
   note(): GroupNote {
+    this.#writtenBackMs = this.#askedMs;
+    this.#grownBytes = 0;
     return {
       appliedIndex: this.#lastIndex,
       appliedTerm: TERM,

@@ -31,8 +31,10 @@ import type { HintedHandoff } from './hinted-handoff.js';
 import type { Journal } from './journal.js';
 
 /** Journaled without anyone waiting: synced within this time and size. */
-const LAZY_SYNC_MS = 20;
+const LAZY_SYNC_MS = 100;
 const LAZY_SYNC_BYTES = 1024 * 1024;
+/** How often `tick` is called. */
+const NODE_TICK_MS = 20;
 
 export interface QuorumReplicaOptions {
   readonly env: Env;
@@ -224,7 +226,7 @@ export class QuorumReplica implements Pumped {
   #wakeInTime(nowMs: number): void {
     if (this.#deadlineTimer !== undefined || this.#stopped) return;
     const deadlineMs = this.#core.nextDeadlineMs();
-    if (deadlineMs - nowMs >= LAZY_SYNC_MS) return;
+    if (deadlineMs - nowMs >= NODE_TICK_MS) return;
     this.#deadlineTimer = this.#env.clock.setTimer(Math.max(1, deadlineMs - nowMs), () => {
       this.#deadlineTimer = undefined;
       if (this.#stopped) return;
