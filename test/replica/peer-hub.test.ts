@@ -14,24 +14,15 @@ import {
 } from '../../src/replica/peers/frame.js';
 import { decodeHello, encodeHello, type Hello } from '../../src/replica/peers/hello.js';
 import { PeerHub } from '../../src/replica/peers/peer-hub.js';
-import { describeNode } from '../support/fake-node.js';
+import { helloOf } from '../support/hub.js';
 import { type ManualEnv, type ManualLink, manualEnv } from './support/manual-env.js';
 
 const CLUSTER = 'cluster-1';
 const TAG = hash32(Buffer.from(CLUSTER));
 const BOOT = 'aaaaaaaaaaaaaaaa';
 
-function helloOf(id: string, changes: Partial<Hello> = {}): Hello {
-  return {
-    clusterName: 'test',
-    map: '',
-    node: { ...describeNode(id), grpc: `${id}:9001` },
-    join: ['n1:9001', 'n2:9001'],
-    settings: 'replicas 3',
-    wantsAnswer: false,
-    knownIncarnation: '',
-    ...changes,
-  };
+function hello(id: string, changes: Partial<Hello> = {}): Hello {
+  return helloOf(id, { join: ['n1:9001', 'n2:9001'], settings: 'replicas 3', ...changes });
 }
 
 /** The hub of node n1 among n1, n2 and n3, and what it has told. */
@@ -46,7 +37,7 @@ class Fixture {
 
   constructor() {
     this.hub = new PeerHub(this.env, 'n1', 'n1-incarnation', {
-      hello: (_peer, wantsAnswer) => helloOf('n1', { wantsAnswer }),
+      hello: (_peer, wantsAnswer) => hello('n1', { wantsAnswer }),
       onHello: (hello) => {
         this.hellos.push(hello);
         return this.welcome;
@@ -146,7 +137,7 @@ describe('who is listened to', () => {
 
   test('hellos of strangers come through', async () => {
     const fixture = await Fixture.serving();
-    const body = encodeHello(helloOf('n9'));
+    const body = encodeHello(hello('n9'));
     fixture.env.network
       .connect()
       .deliver(frame({ clusterTag: 0, from: 'n9' }, [{ kind: MESSAGE.hello, body }]));
@@ -180,7 +171,7 @@ describe('who is listened to', () => {
     expect(nonsense.closed).toBe(true);
     fixture.welcome = false;
     const stranger = fixture.env.network.connect();
-    stranger.deliver(frame({}, [{ kind: MESSAGE.hello, body: encodeHello(helloOf('n9')) }]));
+    stranger.deliver(frame({}, [{ kind: MESSAGE.hello, body: encodeHello(hello('n9')) }]));
     expect(stranger.closed).toBe(true);
   });
 
@@ -235,7 +226,7 @@ describe('introductions', () => {
     const link = fixture.link('n2');
     expect(link.sent).toEqual([]);
     link.open();
-    expect(hellosIn(link.sent)).toEqual([helloOf('n1', { wantsAnswer: false })]);
+    expect(hellosIn(link.sent)).toEqual([hello('n1', { wantsAnswer: false })]);
     expect(fixture.told).toEqual(['up n2']);
     expect(fixture.hub.connected('n2')).toBe(true);
     expect(fixture.hub.connected('n3')).toBe(false);
@@ -247,13 +238,13 @@ describe('introductions', () => {
     expect(asker.env.network.dialsTo('n2:9001')).toBe(1);
     const out = asker.link('n2');
     out.open();
-    expect(hellosIn(out.sent)).toEqual([helloOf('n1', { wantsAnswer: true })]);
+    expect(hellosIn(out.sent)).toEqual([hello('n1', { wantsAnswer: true })]);
 
     const answerer = await Fixture.serving();
     const into = answerer.env.network.connect();
     into.deliver(out.sent[0]!);
     const answers = hellosIn(into.sent);
-    expect(answers).toEqual([helloOf('n1', { wantsAnswer: false })]);
+    expect(answers).toEqual([hello('n1', { wantsAnswer: false })]);
     out.deliver(frame({ clusterTag: 0 }, [{ kind: MESSAGE.hello, body: encodeHello(answers[0]!) }]));
     expect(asker.hellos).toEqual(answers);
   });
@@ -463,13 +454,13 @@ describe('what is sent', () => {
 
 describe('a hello', () => {
   test('comes back as it was, and nothing else passes for one', () => {
-    const hello = helloOf('n1', { map: '{"a":1}', wantsAnswer: true });
-    expect(decodeHello(encodeHello(hello))).toEqual(hello);
-    const whole = encodeHello(hello);
+    const said = hello('n1', { map: '{"a":1}', wantsAnswer: true });
+    expect(decodeHello(encodeHello(said))).toEqual(said);
+    const whole = encodeHello(said);
     for (let length = 0; length < whole.length; length++)
       expect(decodeHello(whole.subarray(0, length))).toBeUndefined();
-    for (const field of Object.keys(hello)) {
-      const without = Object.fromEntries(Object.entries(hello).filter(([name]) => name !== field));
+    for (const field of Object.keys(said)) {
+      const without = Object.fromEntries(Object.entries(said).filter(([name]) => name !== field));
       expect(decodeHello(Buffer.from(JSON.stringify(without)))).toBeUndefined();
     }
   });

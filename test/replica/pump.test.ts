@@ -2,9 +2,8 @@ import { describe, expect, test } from 'vitest';
 import type { Disk, DiskFile } from '../../src/env/env.js';
 import { openLog } from '../../src/log/write-ahead-log.js';
 import { MESSAGE } from '../../src/replica/peers/frame.js';
-import { PeerHub } from '../../src/replica/peers/peer-hub.js';
 import { type AwaitingSync, Pump, type Pumped } from '../../src/replica/pump.js';
-import { describeNode } from '../support/fake-node.js';
+import { quietHub } from '../support/hub.js';
 import { type ManualEnv, manualEnv, quietDisk } from './support/manual-env.js';
 
 /** A disk that notes syncs, and fails them from a moment on. */
@@ -34,23 +33,7 @@ class Fixture {
   readonly events: string[] = [];
   readonly disk = new WatchedDisk();
   readonly env: ManualEnv = manualEnv('pump', this.disk.view(this.events));
-  readonly hub = new PeerHub(this.env, 'n1', 'i', {
-    hello: (_peer, wantsAnswer) => ({
-      clusterName: 'test',
-      map: '',
-      node: describeNode('n1'),
-      join: [],
-      settings: '',
-      wantsAnswer,
-      knownIncarnation: '',
-    }),
-    onHello: () => true,
-    knows: () => true,
-    onMessage: () => {},
-    onNewerEpoch: () => {},
-    onPeerUp: () => {},
-    onPeerDead: () => {},
-  });
+  readonly hub = quietHub(this.env);
   readonly log = openLog(this.env.disk, this.env.clock, '/log', { syncStrategy: 'blocking' });
   readonly failures: Error[] = [];
   readonly pump = new Pump(this.env.clock, this.log, this.hub, (error) => this.failures.push(error));

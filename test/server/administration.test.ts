@@ -3,10 +3,9 @@ import { ByteReader } from '../../src/base/bytes.js';
 import { LIMITS } from '../../src/base/limits.js';
 import type { MapChange } from '../../src/cluster/map-state.js';
 import { decodeFrameHeader, decodeMessages, MESSAGE } from '../../src/replica/peers/frame.js';
-import { PeerHub } from '../../src/replica/peers/peer-hub.js';
 import { Administration } from '../../src/server/administration.js';
 import { type ManualEnv, manualEnv } from '../replica/support/manual-env.js';
-import { describeNode } from '../support/fake-node.js';
+import { quietHub } from '../support/hub.js';
 import { bucketOf } from '../support/test-machine.js';
 
 const CHANGE: MapChange = { change: 'drop-bucket', name: 'sessions' };
@@ -14,23 +13,7 @@ const CHANGE: MapChange = { change: 'drop-bucket', name: 'sessions' };
 class Fixture {
   readonly env: ManualEnv = manualEnv('administration');
   leader: string | undefined;
-  readonly hub = new PeerHub(this.env, 'n1', 'i', {
-    hello: () => ({
-      clusterName: 'test',
-      map: '',
-      node: describeNode('n1'),
-      join: [],
-      settings: '',
-      wantsAnswer: false,
-      knownIncarnation: '',
-    }),
-    onHello: () => true,
-    knows: () => true,
-    onMessage: () => {},
-    onNewerEpoch: () => {},
-    onPeerUp: () => {},
-    onPeerDead: () => {},
-  });
+  readonly hub = quietHub(this.env);
   readonly administration = new Administration({
     env: this.env,
     self: 'n1',

@@ -8,7 +8,6 @@ import {
   encodeFrameHeader,
   MESSAGE,
 } from '../../src/replica/peers/frame.js';
-import { PeerHub } from '../../src/replica/peers/peer-hub.js';
 import { ForwardGate } from '../../src/server/forward-gate.js';
 import {
   decodeForwardedReply,
@@ -17,7 +16,7 @@ import {
   RemoteRequest,
 } from '../../src/server/forwarding.js';
 import { manualEnv } from '../replica/support/manual-env.js';
-import { describeNode } from '../support/fake-node.js';
+import { quietHub } from '../support/hub.js';
 import { command, plain } from '../support/test-machine.js';
 
 const BOOT = '0123456789abcdef';
@@ -25,23 +24,7 @@ const BOOT = '0123456789abcdef';
 /** The hub of n1, which has heard n2's process of a given boot number. */
 class Fixture {
   readonly env = manualEnv('forwarding');
-  readonly hub = new PeerHub(this.env, 'n1', 'i', {
-    hello: (_peer, wantsAnswer) => ({
-      clusterName: 'test',
-      map: '',
-      node: describeNode('n1'),
-      join: [],
-      settings: '',
-      wantsAnswer,
-      knownIncarnation: '',
-    }),
-    onHello: () => true,
-    knows: () => true,
-    onMessage: () => {},
-    onNewerEpoch: () => {},
-    onPeerUp: () => {},
-    onPeerDead: () => {},
-  });
+  readonly hub = quietHub(this.env);
 
   constructor() {
     void this.hub.listen('n1:9001');

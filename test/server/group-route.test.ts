@@ -4,13 +4,13 @@ import { changeLimits } from '../../sim/limits.js';
 import { ByteReader } from '../../src/base/bytes.js';
 import { LIMITS } from '../../src/base/limits.js';
 import { decodeFrameHeader, decodeMessages, MESSAGE } from '../../src/replica/peers/frame.js';
-import { PeerHub } from '../../src/replica/peers/peer-hub.js';
+import type { PeerHub } from '../../src/replica/peers/peer-hub.js';
 import { GroupRoute } from '../../src/server/group-route.js';
 import type { ReadConsistency, Request } from '../../src/server/types.js';
 import { ErrorReply, OK, type Reply } from '../../src/store/reply.js';
 import { type ManualEnv, manualEnv } from '../replica/support/manual-env.js';
 import { ReplicaWorld } from '../replica/support/replica-world.js';
-import { describeNode } from '../support/fake-node.js';
+import { quietHub } from '../support/hub.js';
 import { bucketOf, bytes, command, plain, type Word } from '../support/test-machine.js';
 
 interface Sent {
@@ -33,23 +33,7 @@ class Fixture {
   readonly dropped = new Set<number>();
 
   constructor() {
-    this.hub = new PeerHub(this.env, 'n1', 'n1-incarnation', {
-      hello: (_peer, wantsAnswer) => ({
-        clusterName: 'test',
-        map: '',
-        node: describeNode('n1'),
-        join: [],
-        settings: '',
-        wantsAnswer,
-        knownIncarnation: '',
-      }),
-      onHello: () => true,
-      knows: () => true,
-      onMessage: () => {},
-      onNewerEpoch: () => {},
-      onPeerUp: () => {},
-      onPeerDead: () => {},
-    });
+    this.hub = quietHub(this.env);
     this.hub.setCluster('test', 1);
     this.hub.setPeers(['n1', 'n2', 'n3'].map((id) => ({ id, grpc: `${id}:9001` })));
     for (const id of ['n2', 'n3']) this.env.network.dialled(`${id}:9001`).open();

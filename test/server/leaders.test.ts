@@ -1,10 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { ByteReader, ByteWriter, DecodeError } from '../../src/base/bytes.js';
 import { decodeFrameHeader, decodeMessages, MESSAGE } from '../../src/replica/peers/frame.js';
-import { PeerHub } from '../../src/replica/peers/peer-hub.js';
 import { Leaders, type LedGroup } from '../../src/server/leaders.js';
 import { type ManualEnv, manualEnv } from '../replica/support/manual-env.js';
-import { describeNode } from '../support/fake-node.js';
+import { quietHub } from '../support/hub.js';
 
 class Fixture {
   readonly env: ManualEnv = manualEnv('leaders');
@@ -12,23 +11,7 @@ class Fixture {
   readonly leaders = new Leaders((group, leader, term) =>
     this.told.push(`${group} ${leader ?? '-'} ${term}`),
   );
-  readonly hub = new PeerHub(this.env, 'n1', 'i', {
-    hello: () => ({
-      clusterName: 'test',
-      map: '',
-      node: describeNode('n1'),
-      join: [],
-      settings: '',
-      wantsAnswer: false,
-      knownIncarnation: '',
-    }),
-    onHello: () => true,
-    knows: () => true,
-    onMessage: () => {},
-    onNewerEpoch: () => {},
-    onPeerUp: () => {},
-    onPeerDead: () => {},
-  });
+  readonly hub = quietHub(this.env);
 
   constructor() {
     this.hub.setPeers(['n2', 'n3'].map((id) => ({ id, grpc: `${id}:9001` })));

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { SLOT_COUNT, slotOf } from '../../src/base/slots.js';
-import { PeerHub } from '../../src/replica/peers/peer-hub.js';
+import type { PeerHub } from '../../src/replica/peers/peer-hub.js';
 import { GroupRoute } from '../../src/server/group-route.js';
 import { keyPositions, Router, sharedSlot } from '../../src/server/router.js';
 import type { Request } from '../../src/server/types.js';
 import { ErrorReply, OK, type Reply } from '../../src/store/reply.js';
 import { manualEnv } from '../replica/support/manual-env.js';
-import { describeNode } from '../support/fake-node.js';
+import { quietHub } from '../support/hub.js';
 import { bucketOf, bytes, command, plain, type Word } from '../support/test-machine.js';
 
 /** A route that keeps what it is given, for the test to answer. */
@@ -19,23 +19,7 @@ class HeldRoute extends GroupRoute {
 }
 
 function hub(): PeerHub {
-  return new PeerHub(manualEnv('router'), 'n1', 'i', {
-    hello: () => ({
-      clusterName: 'test',
-      map: '',
-      node: describeNode('n1'),
-      join: [],
-      settings: '',
-      wantsAnswer: false,
-      knownIncarnation: '',
-    }),
-    onHello: () => true,
-    knows: () => true,
-    onMessage: () => {},
-    onNewerEpoch: () => {},
-    onPeerUp: () => {},
-    onPeerDead: () => {},
-  });
+  return quietHub(manualEnv('router'));
 }
 
 /** Slots are owned by three groups in turn: slot modulo 3, plus 1. */

@@ -28,6 +28,7 @@ import type { Reply } from '../../../src/store/reply.js';
 import { createStateMachine } from '../../../src/store/state-machine.js';
 import type { BucketDescription } from '../../../src/store/types.js';
 import { describeNode } from '../../support/fake-node.js';
+import { handlersOf, helloOf } from '../../support/hub.js';
 import { bucketOf, bytes, command, plain, type Word } from '../../support/test-machine.js';
 
 const GROUP = 1;
@@ -98,32 +99,30 @@ class Life {
       commitLatencyMs: () => world.commitLatencyMs,
     });
     this.engines = new EngineHost({ openDiskStore: () => this.store, clock: env.clock });
-    this.hub = new PeerHub(env, member.id, `${member.id}-incarnation`, {
-      hello: (_peer, wantsAnswer) => ({
-        clusterName: 'test',
-        map: '',
-        node: { ...describeNode(member.id), grpc: member.machine.address },
-        join: [],
-        settings: '',
-        wantsAnswer,
-        knownIncarnation: '',
+    this.hub = new PeerHub(
+      env,
+      member.id,
+      `${member.id}-incarnation`,
+      handlersOf(member.id, {
+        hello: (_peer, wantsAnswer) =>
+          helloOf(member.id, {
+            node: { ...describeNode(member.id), grpc: member.machine.address },
+            wantsAnswer,
+          }),
+        onMessage: (from, kind, _group, body) => {
+          const message = { from, to: member.id, kind, body };
+          world.seen(message);
+          if (!world.filter(message)) return;
+          if (kind === MESSAGE.raft || kind === MESSAGE.heartbeat) this.replica.receive(from, body);
+          else if (kind === MESSAGE.snapshotChunk) this.replica.receiveSnapshotChunk(from, body);
+          else if (kind === MESSAGE.snapshotAcknowledgement)
+            this.replica.receiveSnapshotAcknowledgement(from, body);
+          else if (kind === MESSAGE.snapshotWanted) this.replica.snapshotRequested(from, body);
+        },
+        onPeerUp: () => this.pump.schedule(),
+        onPeerDead: (peer) => this.replica.peerDead(peer),
       }),
-      onHello: () => true,
-      knows: () => true,
-      onMessage: (from, kind, _group, body) => {
-        const message = { from, to: member.id, kind, body };
-        world.seen(message);
-        if (!world.filter(message)) return;
-        if (kind === MESSAGE.raft || kind === MESSAGE.heartbeat) this.replica.receive(from, body);
-        else if (kind === MESSAGE.snapshotChunk) this.replica.receiveSnapshotChunk(from, body);
-        else if (kind === MESSAGE.snapshotAcknowledgement)
-          this.replica.receiveSnapshotAcknowledgement(from, body);
-        else if (kind === MESSAGE.snapshotWanted) this.replica.snapshotRequested(from, body);
-      },
-      onNewerEpoch: () => {},
-      onPeerUp: () => this.pump.schedule(),
-      onPeerDead: (peer) => this.replica.peerDead(peer),
-    });
+    );
     this.pump = new Pump(env.clock, this.log, this.hub, (error) => world.failures.push(error));
     this.checkpointer = new Checkpointer({
       clock: env.clock,
