@@ -9,6 +9,8 @@ import { startEtcdFailover } from '../failover/etcd.js';
 import { type FailoverTarget, measureFailover } from '../failover/failover.js';
 import { startQuoinFailover } from '../failover/quoin.js';
 import { UsageError } from '../load/options.js';
+import { measureRepair, measureRepairCost, type RepairOptions } from '../repair/repair.js';
+import { measureSlowReplica } from '../repair/slow-replica.js';
 import { QUOIN, ROOT } from '../support/checkout.js';
 import { machineLine } from '../support/machine.js';
 import { runProcess } from '../support/processes.js';
@@ -72,6 +74,8 @@ class Comparison {
       for (const system of this.#systems) await this.#throughput(system, round);
     await this.#failover('quoin', startQuoinFailover, this.#options.kills);
     await this.#failover('etcd', startEtcdFailover, this.#options.etcdKills);
+    await this.#repair();
+    await this.#slowReplica();
     await this.#memory();
     await this.#simulator();
     return this.#results;
@@ -133,6 +137,33 @@ class Comparison {
         outages.push(outageMs);
         this.#say(`kill ${outages.length}/${kills}  ${name}  ${Math.round(outageMs)} ms`);
       });
+    });
+  }
+
+  async #repair(): Promise<void> {
+    if (!this.#options.only.has('repair')) return;
+    const { repairKeys: keys, repairLimitMs: limitMs, rounds, requests } = this.#options;
+    const options: RepairOptions = { keys, limitMs, costRounds: rounds, costRequests: requests };
+    await this.#attempt('repair', async () => {
+      this.#results.repair = [];
+      for await (const figures of measureRepair(options)) {
+        this.#results.repair.push(figures);
+        const outcome =
+          figures.convergedMs === null ? 'never equal' : `equal after ${Math.round(figures.convergedMs)} ms`;
+        this.#say(`repair  ${figures.mode.padEnd(16)}  ${outcome}`);
+      }
+    });
+    await this.#attempt('the cost of repair', async () => {
+      this.#say('the cost of repair ...');
+      this.#results.repairCost = await measureRepairCost(options);
+    });
+  }
+
+  async #slowReplica(): Promise<void> {
+    if (!this.#options.only.has('slow-replica')) return;
+    await this.#attempt('slow replica', async () => {
+      this.#say('a slow replica ...');
+      this.#results.slowReplica = await measureSlowReplica(this.#options.slowReplicaSeconds);
     });
   }
 

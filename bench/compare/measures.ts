@@ -66,6 +66,8 @@ export type ThroughputName = (typeof THROUGHPUT_MEASURES)[number]['name'];
 export const MEASURE_NAMES = [
   ...THROUGHPUT_MEASURES.map(({ name }) => name),
   'failover' as const,
+  'repair' as const,
+  'slow-replica' as const,
   'memory' as const,
   'simulator' as const,
 ];

@@ -10,6 +10,11 @@ export interface CompareOptions {
   readonly requests: number;
   readonly kills: number;
   readonly etcdKills: number;
+  /** Keys of the measure `repair`, and how long it waits for equal replicas. */
+  readonly repairKeys: number;
+  readonly repairLimitMs: number;
+  /** Of each run of the measure `slow-replica`. */
+  readonly slowReplicaSeconds: number;
   readonly seeds: number;
   readonly seedSteps: number;
   readonly format: 'text' | 'json' | 'markdown';
@@ -27,7 +32,7 @@ Measures Quoin side by side with etcd and Redis on this machine, in interleaved 
   --json              all figures as one line of JSON
   --markdown          the tables of docs/benchmarks.md
 
-Clients, value size and key space are fixed: 256 clients, 64 bytes, 100000 keys.`;
+Clients, value size and key space are fixed: 256 clients, 64 bytes, 100000 keys (repair: 20000, 4000 when quick).`;
 
 export function parseCompareOptions(args: readonly string[]): CompareOptions | undefined {
   let values: Partial<Record<string, string | boolean>>;
@@ -70,6 +75,9 @@ export function parseCompareOptions(args: readonly string[]): CompareOptions | u
     requests: count('requests', quick ? 20_000 : 200_000),
     kills: quick ? 3 : 30,
     etcdKills: quick ? 1 : 10,
+    repairKeys: quick ? 4000 : 20_000,
+    repairLimitMs: quick ? 8000 : 30_000,
+    slowReplicaSeconds: quick ? 2 : 10,
     seeds: quick ? 2 : 20,
     seedSteps: quick ? 10_000 : 100_000,
     format: values.json === true ? 'json' : values.markdown === true ? 'markdown' : 'text',

@@ -1,7 +1,11 @@
 /** The figures of one run, and their forms: text for a terminal, Markdown for the documentation. */
+import type { RepairCost, RepairFigures } from '../repair/repair.js';
+import type { SlowReplicaFigures } from '../repair/slow-replica.js';
 import { percentile, summarize } from '../support/statistics.js';
 import type { Sample, SystemName } from '../systems/system.js';
 import { THROUGHPUT_MEASURES, type ThroughputName } from './measures.js';
+import { repairCostTable, repairTables, slowReplicaTable } from './repair-tables.js';
+import { renderMarkdownTable, renderTextTable, type Table, thousands } from './table.js';
 
 export interface CompareResults {
   readonly machine: string;
@@ -12,15 +16,16 @@ export interface CompareResults {
   readonly throughput: Partial<Record<ThroughputName, Partial<Record<SystemName, Sample[]>>>>;
   /** Outages in milliseconds, one for each kill. */
   readonly failover: Partial<Record<'quoin' | 'etcd', number[]>>;
+  /** One for each way of repair. */
+  repair?: RepairFigures[];
+  repairCost?: RepairCost;
+  slowReplica?: readonly SlowReplicaFigures[];
   /** What the memory benchmark printed. */
   memory?: string;
   simulator?: { readonly seeds: number; readonly steps: number; readonly seedsPerMinute: number };
   /** What could not be measured, and why. */
   readonly missing: string[];
 }
-
-const thousands = (value: number): string =>
-  value >= 100_000 ? `${Math.round(value / 1000)} k` : `${(value / 1000).toFixed(1)} k`;
 
 function rateCell(samples: readonly Sample[] | undefined): string {
   if (samples === undefined || samples.length === 0) return '–';
@@ -33,11 +38,6 @@ function latencyCell(samples: readonly Sample[] | undefined): string {
   const p50 = summarize(samples.map(({ p50Ms }) => p50Ms)).median;
   const p99 = summarize(samples.map(({ p99Ms }) => p99Ms)).median;
   return `${p50.toFixed(1)} / ${p99.toFixed(1)}`;
-}
-
-interface Table {
-  readonly title: string;
-  readonly rows: readonly (readonly string[])[];
 }
 
 function throughputTables(results: CompareResults): Table[] {
@@ -138,24 +138,11 @@ const tablesOf = (results: CompareResults): Table[] => [
   ...throughputTables(results),
   ...ratioTable(results),
   ...failoverTable(results),
+  ...repairTables(results.repair),
+  ...repairCostTable(results.repairCost),
+  ...slowReplicaTable(results.slowReplica),
   ...simulatorTable(results),
 ];
-
-function renderText({ title, rows }: Table): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const lines = rows.map((row) =>
-    row
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
-      .join('  '),
-  );
-  return `${title}\n${lines.join('\n')}`;
-}
-
-function renderMarkdownTable({ title, rows }: Table): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  const [head, ...body] = rows;
-  return `**${title}**\n\n${[line(head!), line(head!.map(() => '---')), ...body.map(line)].join('\n')}`;
-}
 
 export function renderResults(results: CompareResults, format: 'text' | 'markdown'): string {
   const markdown = format === 'markdown';
@@ -164,7 +151,7 @@ export function renderResults(results: CompareResults, format: 'text' | 'markdow
     `Machine: ${results.machine}`,
     `Command: ${markdown ? `\`${results.command}\`` : results.command}`,
     results.systems.map(({ name, description }) => `${bullet}${name}: ${description}`).join('\n'),
-    ...tablesOf(results).map(markdown ? renderMarkdownTable : renderText),
+    ...tablesOf(results).map(markdown ? renderMarkdownTable : renderTextTable),
   ];
   if (results.memory !== undefined)
     parts.push(

@@ -10,6 +10,9 @@ import type { SlotRange } from './redis-cli.js';
 import { answersPing, clusterSlots, infoField } from './redis-cli.js';
 import { waitFor } from './wait.js';
 
+const GONE_TIMEOUT_MS = 10_000;
+const CHANGE_TIMEOUT_MS = 30_000;
+
 /** A node as `quoin up --json` tells of it. */
 export interface ClusterNode {
   readonly id: string;
@@ -44,6 +47,8 @@ export class QuoinCluster {
   readonly nodes: readonly ClusterNode[];
   readonly basePort: number;
   readonly #supervisor: RunningProcess;
+  /** Nodes that were started again by this process. */
+  readonly #revived = new Map<string, RunningProcess>();
 
   private constructor(supervisor: RunningProcess, basePort: number, nodes: readonly ClusterNode[]) {
     this.#supervisor = supervisor;
@@ -93,6 +98,51 @@ export class QuoinCluster {
   /** Sends a signal to a node's process as it was started (SIGKILL, SIGSTOP, SIGCONT, ...). */
   signal(id: string, signal: NodeJS.Signals): void {
     process.kill(this.node(id).pid, signal);
+  }
+
+  /** Kills a node with SIGKILL; resolves when it is gone. Without `--restart` it stays so until it is revived. */
+  async kill(node: ClusterNode): Promise<void> {
+    const revived = this.#revived.get(node.id);
+    if (revived !== undefined) {
+      this.#revived.delete(node.id);
+      await revived.stop('SIGKILL');
+      return;
+    }
+    process.kill(node.pid, 'SIGKILL');
+    await waitFor(`node ${node.id} is gone`, GONE_TIMEOUT_MS, () => {
+      try {
+        process.kill(node.pid, 0);
+        return undefined;
+      } catch {
+        return true;
+      }
+    });
+  }
+
+  /** Starts a node that was killed again, with what it had. Resolves when its process runs, not when it serves. */
+  async revive(node: ClusterNode): Promise<void> {
+    // `quoin up` keeps a node's configuration beside its directory.
+    const revived = await startProcess(process.execPath, [QUOIN, 'start', '--config', `${node.dir}.yaml`]);
+    this.#revived.set(node.id, revived);
+  }
+
+  /** Changes options of a bucket; resolves when every node goes by them. */
+  async changeBucket(name: string, changes: Readonly<Record<string, unknown>>): Promise<void> {
+    const answer = await fetch(`http://${this.nodes[0]!.http}/v1/buckets/${name}`, {
+      method: 'PATCH',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(changes),
+    });
+    if (!answer.ok) throw new Error(`bucket ${name} could not be changed: ${await answer.text()}`);
+    await waitFor(`every node knows the changed bucket ${name}`, CHANGE_TIMEOUT_MS, async () => {
+      for (const { http } of this.nodes) {
+        const shown = (await (await fetch(`http://${http}/v1/buckets/${name}`)).json()) as Readonly<
+          Record<string, unknown>
+        >;
+        if (Object.entries(changes).some(([option, value]) => shown[option] !== value)) return undefined;
+      }
+      return true;
+    });
   }
 
   /** The slot ranges and their leaders as one node sees them; the first that answers when none is named. */
@@ -149,6 +199,7 @@ export class QuoinCluster {
         // It has died before, as some are meant to.
       }
     }
+    await Promise.all([...this.#revived.values()].map((revived) => revived.stop()));
     await this.#supervisor.stop();
   }
 }

@@ -24,12 +24,7 @@ export const quoin: System = {
 async function startEventual(replicas: number): Promise<RunningSystem> {
   const cluster = await QuoinCluster.start({ args: ['--preset', 'memory', '--coordinators', '0'] });
   try {
-    const answer = await fetch(`http://${cluster.nodes[0]!.http}/v1/buckets/default`, {
-      method: 'PATCH',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ r: replicas, w: replicas }),
-    });
-    if (!answer.ok) throw new Error(`r and w could not be set: ${await answer.text()}`);
+    await cluster.changeBucket('default', { r: replicas, w: replicas });
   } catch (error) {
     await cluster.stop();
     throw error;

@@ -1,0 +1,26 @@
+/** Tables of the comparison, as text for a terminal and as Markdown. */
+
+/** The first row is the head, the first column names the rows. */
+export interface Table {
+  readonly title: string;
+  readonly rows: readonly (readonly string[])[];
+}
+
+export const thousands = (value: number): string =>
+  value >= 100_000 ? `${Math.round(value / 1000)} k` : `${(value / 1000).toFixed(1)} k`;
+
+export function renderTextTable({ title, rows }: Table): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const lines = rows.map((row) =>
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+      .join('  '),
+  );
+  return `${title}\n${lines.join('\n')}`;
+}
+
+export function renderMarkdownTable({ title, rows }: Table): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  const [head, ...body] = rows;
+  return `**${title}**\n\n${[line(head!), line(head!.map(() => '---')), ...body.map(line)].join('\n')}`;
+}
