@@ -98,10 +98,11 @@ async function measureEngine(name: string, keys: number, create: () => Subject):
   const value = Buffer.alloc(VALUE_BYTES, 'v');
   warmUp(keys);
   const before = await residentBytes();
-  const { engine, write } = create();
+  const subject = create();
+  const { engine } = subject;
   for (let i = 0; i < keys; i++) {
     const key = keyOf(i);
-    write(tokenOf(key), key, value, i + 1);
+    subject.write(tokenOf(key), key, value, i + 1);
   }
   const after = await residentBytes();
   const held = engine.memoryBytes() / keys;
@@ -114,7 +115,7 @@ async function measureEngine(name: string, keys: number, create: () => Subject):
   const keyBuffers = order.map(keyOf);
   const tokens = keyBuffers.map(tokenOf);
   let writes = keys;
-  const writeAgain = (i: number): void => write(tokens[i]!, keyBuffers[i]!, value, ++writes);
+  const writeAgain = (i: number): void => subject.write(tokens[i]!, keyBuffers[i]!, value, ++writes);
   for (let round = 0; round < 2; round++) {
     rate('get        ', order.length, (i) => {
       if (engine.get(tokens[i]!, keyBuffers[i]!) === undefined) throw new Error('a key is missing');
@@ -145,12 +146,12 @@ function measureInChild(subject: string, keys: string): number {
   return Number(bytes);
 }
 
-const [subject, count] = [process.argv[2], Number(process.argv[3] ?? 1_000_000)];
-if (subject === 'map') await measureMap(count);
-else if (subject === 'engine') await measureEngine('engine:', count, plainSubject);
-else if (subject === 'merged') await measureEngine('merged:', count, mergedSubject);
+const [asked, count] = [process.argv[2], Number(process.argv[3] ?? 1_000_000)];
+if (asked === 'map') await measureMap(count);
+else if (asked === 'engine') await measureEngine('engine:', count, plainSubject);
+else if (asked === 'merged') await measureEngine('merged:', count, mergedSubject);
 else {
-  const keys = subject ?? '1000000';
+  const keys = asked ?? '1000000';
   measureInChild('map', keys);
   const plain = measureInChild('engine', keys);
   const merged = measureInChild('merged', keys);
