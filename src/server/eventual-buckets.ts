@@ -19,6 +19,7 @@ import type { NodeId } from '../protocol/raft/types.js';
 import type { Checkpointed } from '../replica/checkpointer.js';
 import type { PeerHub } from '../replica/peers/peer-hub.js';
 import type { Pump } from '../replica/pump.js';
+import { EventualRetention } from '../replica/quorum/eventual-retention.js';
 import { HintedHandoff } from '../replica/quorum/hinted-handoff.js';
 import { Journal } from '../replica/quorum/journal.js';
 import { Queries } from '../replica/quorum/queries.js';
@@ -143,7 +144,25 @@ export class EventualBuckets {
       graceMs: settings.tombstoneGraceMs,
       maxClockDriftMs: settings.maxClockDriftMs,
     });
-    const replica = new QuorumReplica({ env, peers, pump, journal, core, antiEntropy, handoff });
+    const retention = new EventualRetention({
+      bounded: store.bounded,
+      peers,
+      replicasOf: (bucketId, slot) => {
+        const n = store.buckets.get(bucketId)?.quorum?.n;
+        const group = this.#map?.slotOwners[slot];
+        return n === undefined || group === undefined ? undefined : this.#replicaSet(group, n);
+      },
+    });
+    const replica = new QuorumReplica({
+      env,
+      peers,
+      pump,
+      journal,
+      core,
+      antiEntropy,
+      handoff,
+      retention,
+    });
     this.#opened = { store, journal, core, antiEntropy, handoff, replica };
     for (const { id } of map.groups) if (id !== 0) this.routes.set(id, this.#route(id, replica));
     this.#take(map);
@@ -200,6 +219,10 @@ export class EventualBuckets {
 
   receiveRepair(from: NodeId, body: Buffer): void {
     this.#opened?.replica.receiveRepair(from, body);
+  }
+
+  receiveRetention(body: Buffer): void {
+    this.#opened?.replica.receiveRetention(body);
   }
 
   receiveQuery(from: NodeId, group: number, body: Buffer): void {

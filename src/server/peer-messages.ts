@@ -93,6 +93,9 @@ export function dispatchMessage(
     case MESSAGE.antiEntropy:
       targets.eventual.receiveRepair(from, body);
       return;
+    case MESSAGE.retention:
+      targets.eventual.receiveRetention(body);
+      return;
     case MESSAGE.query:
       targets.eventual.receiveQuery(from, group, body);
       return;

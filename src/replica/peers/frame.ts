@@ -36,6 +36,8 @@ export const MESSAGE = {
   queryReply: 18,
   /** Failure detection and load digests. */
   swim: 19,
+  /** What replicas of eventual buckets with bounds tell each other: keys that went, and keys that are used. */
+  retention: 20,
 } as const;
 
 export type MessageKind = (typeof MESSAGE)[keyof typeof MESSAGE];

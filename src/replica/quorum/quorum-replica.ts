@@ -1,6 +1,6 @@
 /**
- * A node's part in all eventual buckets: runs the quorum core, anti-entropy and hinted handoff against journal, store and
- * peers, turn by turn under the node's pump (papers 000, 002, 004).
+ * A node's part in all eventual buckets: runs the quorum core, anti-entropy, hinted handoff and the buckets' bounds against
+ * journal, store and peers, turn by turn under the node's pump (papers 000, 002, 004).
  *
  * What a turn has merged is journaled as it travelled. Batches that someone waits for are synced in the turn; others
  * (w = 1, repairs that promise nothing) with the next sync, at the latest after `LAZY_SYNC_MS` or `LAZY_SYNC_BYTES`.
@@ -27,6 +27,7 @@ import type {
 import { MESSAGE } from '../peers/frame.js';
 import type { PeerHub } from '../peers/peer-hub.js';
 import type { AwaitingSync, Pump, Pumped } from '../pump.js';
+import type { EventualRetention } from './eventual-retention.js';
 import type { HintedHandoff } from './hinted-handoff.js';
 import type { Journal } from './journal.js';
 
@@ -44,6 +45,7 @@ export interface QuorumReplicaOptions {
   readonly core: QuorumCoreContract;
   readonly antiEntropy: AntiEntropy;
   readonly handoff: HintedHandoff;
+  readonly retention: EventualRetention;
 }
 
 /** What waits for one sync of the journal. */
@@ -63,6 +65,7 @@ export class QuorumReplica implements Pumped {
   readonly #core: QuorumCoreContract;
   readonly #antiEntropy: AntiEntropy;
   readonly #handoff: HintedHandoff;
+  readonly #retention: EventualRetention;
   /** In the order in which their syncs end. */
   readonly #unsynced: Unsynced[] = [];
   /** Bytes appended since the last sync was asked for, and when the first of them was. */
@@ -79,34 +82,48 @@ export class QuorumReplica implements Pumped {
     this.#core = options.core;
     this.#antiEntropy = options.antiEntropy;
     this.#handoff = options.handoff;
+    this.#retention = options.retention;
   }
 
   write(write: QuorumWrite): void {
-    const { clock } = this.#env;
-    this.#core.write(write, clock.monotonicMs(), clock.wallMs());
+    const nowMs = this.#env.clock.monotonicMs();
+    const wallMs = this.#env.clock.wallMs();
+    this.#retention.noteTime(nowMs, wallMs);
+    this.#core.write(write, nowMs, wallMs);
     this.#pump.markDirty(this);
   }
 
   read(read: QuorumRead): void {
-    const { clock } = this.#env;
-    this.#core.read(read, clock.monotonicMs(), clock.wallMs());
-    if (this.#core.hasEffects()) this.#pump.markDirty(this);
+    const nowMs = this.#env.clock.monotonicMs();
+    const wallMs = this.#env.clock.wallMs();
+    this.#retention.noteTime(nowMs, wallMs);
+    this.#core.read(read, nowMs, wallMs);
+    if (this.#core.hasEffects() || this.#retention.hasNews) this.#pump.markDirty(this);
   }
 
   receive(from: NodeId, body: Buffer): void {
     const reader = new ByteReader(body);
     const message = decodeQuorumMessage(reader);
     if (reader.remainingBytes > 0) throw new DecodeError('bytes behind a quorum message');
-    const { clock } = this.#env;
-    if (!this.#handoff.acknowledged(from, message))
-      this.#core.step(from, message, clock.monotonicMs(), clock.wallMs());
+    const nowMs = this.#env.clock.monotonicMs();
+    const wallMs = this.#env.clock.wallMs();
+    this.#retention.noteTime(nowMs, wallMs);
+    if (!this.#handoff.acknowledged(from, message)) this.#core.step(from, message, nowMs, wallMs);
     this.#pump.markDirty(this);
   }
 
   receiveRepair(from: NodeId, body: Buffer): void {
-    const { clock } = this.#env;
-    this.#antiEntropy.step(from, body, clock.monotonicMs(), clock.wallMs());
+    const nowMs = this.#env.clock.monotonicMs();
+    const wallMs = this.#env.clock.wallMs();
+    this.#retention.noteTime(nowMs, wallMs);
+    this.#antiEntropy.step(from, body, nowMs, wallMs);
     this.#pump.markDirty(this);
+  }
+
+  /** A peer tells of keys that went, or were used, there. */
+  receiveRetention(body: Buffer): void {
+    this.#retention.noteTime(this.#env.clock.monotonicMs(), this.#env.clock.wallMs());
+    this.#retention.receive(body);
   }
 
   /** Can this peer be reached, as far as links and gossip tell? */
@@ -128,6 +145,8 @@ export class QuorumReplica implements Pumped {
   tick(nowMs: number): void {
     if (this.#stopped) return;
     const wallMs = this.#env.clock.wallMs();
+    this.#retention.noteTime(nowMs, wallMs);
+    this.#retention.tick();
     this.#core.tick(nowMs, wallMs);
     this.#antiEntropy.tick(nowMs, wallMs);
     this.#handoff.tick(nowMs, wallMs);
@@ -167,6 +186,7 @@ export class QuorumReplica implements Pumped {
     }
     for (const { to, message } of handoff.messages) this.#send(to, message);
     for (const target of handoff.lacking) this.#antiEntropy.requestRound(target);
+    if (this.#retention.collect()) this.#pump.markDirty(this);
     const repairs = repair.messagesAfterPersist;
     const isAwaited = persistToken !== 0 || promises.length > 0 || repairs.length > 0;
     const isDue =
