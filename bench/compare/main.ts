@@ -9,7 +9,13 @@ import { startEtcdFailover } from '../failover/etcd.js';
 import { type FailoverTarget, measureFailover } from '../failover/failover.js';
 import { startQuoinFailover } from '../failover/quoin.js';
 import { UsageError } from '../load/options.js';
-import { measureRepair, measureRepairCost, type RepairOptions } from '../repair/repair.js';
+import {
+  measureRepair,
+  measureRepairCost,
+  REPAIR_MODES,
+  type RepairFigures,
+  type RepairOptions,
+} from '../repair/repair.js';
 import { measureSlowReplica } from '../repair/slow-replica.js';
 import { QUOIN, ROOT } from '../support/checkout.js';
 import { machineLine } from '../support/machine.js';
@@ -144,15 +150,16 @@ class Comparison {
     if (!this.#options.only.has('repair')) return;
     const { repairKeys: keys, repairLimitMs: limitMs, rounds, requests } = this.#options;
     const options: RepairOptions = { keys, limitMs, costRounds: rounds, costRequests: requests };
-    await this.#attempt('repair', async () => {
-      this.#results.repair = [];
-      for await (const figures of measureRepair(options)) {
-        this.#results.repair.push(figures);
+    const all: RepairFigures[] = [];
+    this.#results.repair = all;
+    for (const mode of REPAIR_MODES)
+      await this.#attempt(`repair by ${mode.name}`, async () => {
+        const figures = await measureRepair(mode, options);
+        all.push(figures);
         const outcome =
           figures.convergedMs === null ? 'never equal' : `equal after ${Math.round(figures.convergedMs)} ms`;
-        this.#say(`repair  ${figures.mode.padEnd(16)}  ${outcome}`);
-      }
-    });
+        this.#say(`repair  ${mode.name.padEnd(16)}  ${outcome}`);
+      });
     await this.#attempt('the cost of repair', async () => {
       this.#say('the cost of repair ...');
       this.#results.repairCost = await measureRepairCost(options);

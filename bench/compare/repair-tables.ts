@@ -37,8 +37,9 @@ export function repairTables(repair: readonly RepairFigures[] | undefined): Tabl
           'ms',
           'moved for it (to what differs)',
           'hints',
-          'mended reads',
-          'compared and moved',
+          'read repairs',
+          'records in comparisons',
+          'all between nodes',
         ],
         ...repair.map((figures) => [
           figures.mode,

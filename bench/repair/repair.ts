@@ -33,7 +33,12 @@ export interface RepairSwitches {
 const NOTHING: RepairSwitches = { readRepair: false, hintedHandoff: false, antiEntropy: false };
 const EVERYTHING: RepairSwitches = { readRepair: true, hintedHandoff: true, antiEntropy: true };
 
-export const REPAIR_MODES: readonly { readonly name: string; readonly switches: RepairSwitches }[] = [
+export interface RepairMode {
+  readonly name: string;
+  readonly switches: RepairSwitches;
+}
+
+export const REPAIR_MODES: readonly RepairMode[] = [
   { name: 'nothing', switches: NOTHING },
   { name: 'read repair', switches: { ...NOTHING, readRepair: true } },
   { name: 'hinted handoff', switches: { ...NOTHING, hintedHandoff: true } },
@@ -146,9 +151,9 @@ async function timeToConverge(cluster: QuoinCluster, limitMs: number): Promise<n
   return performance.now() - started;
 }
 
-async function measureMode(
-  mode: string,
-  switches: RepairSwitches,
+/** One mode on a fresh cluster. */
+export async function measureRepair(
+  { name, switches }: RepairMode,
   { keys, limitMs }: RepairOptions,
 ): Promise<RepairFigures> {
   return await withCluster(switches, async (cluster) => {
@@ -192,7 +197,7 @@ async function measureMode(
         return kept.every((metrics) => metricOf(metrics, 'quoin_hint_bytes') === 0) ? true : undefined;
       });
     return {
-      mode,
+      mode: name,
       staleAtOnce,
       staleAfterTwo,
       staleAfterThree,
@@ -204,11 +209,6 @@ async function measureMode(
       counters: addCounters(await countersOf(cluster.nodes), before, -1),
     };
   });
-}
-
-/** All modes in turn, each on a fresh cluster. */
-export async function* measureRepair(options: RepairOptions): AsyncGenerator<RepairFigures> {
-  for (const { name, switches } of REPAIR_MODES) yield await measureMode(name, switches, options);
 }
 
 /** Rates with all off and all on, in turns on one cluster. */

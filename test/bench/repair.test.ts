@@ -3,6 +3,7 @@ import { type AddressInfo, createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { parseCompareOptions } from '../../bench/compare/options.js';
 import { type CompareResults, renderResults } from '../../bench/compare/results.js';
+import { renderMarkdownTable, renderTextTable } from '../../bench/compare/table.js';
 import { addCounters, areEqual, countersIn, metricOf } from '../../bench/repair/figures.js';
 import { KEY_AND_VALUE_BYTES, KeyClient, keyOf, valueOfKey } from '../../bench/repair/key-client.js';
 import { REPAIR_MODES, type RepairFigures } from '../../bench/repair/repair.js';
@@ -183,6 +184,9 @@ describe('tables of repair', () => {
     const text = renderResults({ ...results, repair }, 'markdown');
     expect(text).toContain('1.60 MB');
     expect(text).toContain('| nothing | 100 % | 3.4 % | 0 % |');
+    expect(text).toContain(
+      '| repaired by | ms | moved for it (to what differs) | hints | read repairs | records in comparisons | all between nodes |',
+    );
     expect(text).toContain('| nothing | never within 30 s | 0.00 MB (0.00) | 0 | 0 | 0 | 0.00 MB |');
     expect(text).toContain('| all three | 812 | 1.60 MB (1.00) | 10000 | 2000 | 5 | 3.00 MB |');
   });
@@ -219,6 +223,18 @@ describe('tables of repair', () => {
     );
     expect(text).toMatch(/r = 2, none slowed +1\.0 +12\.3 +51\.0 +17 of 10000/);
     expect(text).toMatch(/r = 3, one replica slowed +1\.0/);
+  });
+
+  test('are refused when a row does not fit the head', () => {
+    const table = {
+      title: 'a table',
+      rows: [
+        ['', 'one'],
+        ['row', '1', '2'],
+      ],
+    };
+    expect(() => renderTextTable(table)).toThrow("'a table': a row has 3 cells");
+    expect(() => renderMarkdownTable(table)).toThrow("'a table': a row has 3 cells");
   });
 
   test('are absent when nothing was measured', () => {
