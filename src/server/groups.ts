@@ -31,14 +31,15 @@ export class Groups {
   /**
    * Recovers this node's replicas. `onMap` is told every newer map that group 0 decides, or had decided. A node that has
    * forgotten what it promised has none: it must not vote, nor acknowledge, what it may have promised otherwise before.
+   * `firstMap`: the one that the log of group 0 changes, from its beginning on.
    */
-  open(map: ClusterMap, onMap: (map: ClusterMap) => void): void {
+  open(map: ClusterMap, firstMap: ClusterMap, onMap: (map: ClusterMap) => void): void {
     const forgot = map.nodes.some((node) => node.id === this.#host.self && node.forgot === true);
     for (const { id, members } of map.groups) {
       if (id !== 0) this.routes.set(id, new GroupRoute(id, this.#routeHost));
       if (forgot || !members.includes(this.#host.self)) continue;
       const replica =
-        id === 0 ? this.#openMapReplica(map, members, onMap) : this.#openDataReplica(map, id, members);
+        id === 0 ? this.#openMapReplica(firstMap, members, onMap) : this.#openDataReplica(map, id, members);
       this.replicas.set(id, replica);
     }
   }
@@ -105,8 +106,12 @@ export class Groups {
     });
   }
 
-  #openMapReplica(map: ClusterMap, members: readonly NodeId[], onMap: (map: ClusterMap) => void): MapReplica {
-    const state = new MapState(map);
+  #openMapReplica(
+    firstMap: ClusterMap,
+    members: readonly NodeId[],
+    onMap: (map: ClusterMap) => void,
+  ): MapReplica {
+    const state = new MapState(firstMap);
     const start = recoverGroup({
       engines: this.#engines,
       log: this.#host.log,
@@ -114,7 +119,7 @@ export class Groups {
       members,
       restoreHead: (head) => state.restore(head),
     });
-    if (state.map.epoch > map.epoch) onMap(state.map);
+    onMap(state.map);
     return new MapReplica(this.#host, start, state, onMap);
   }
 

@@ -1,10 +1,13 @@
 /**
  * The newest cluster map that this node knows, and what is looked up in it all the time.
  *
- * The first map is stored as a file, so that a restarted node finds its cluster; later ones come from the note of group 0,
- * from its log, or from peers.
+ * Two maps are stored as files: the first one that this node had, on which group 0 replays its log, and the newest. Later
+ * ones come from the note of group 0, from its log, or from peers.
  *
- * Invariant: the epoch never goes back.
+ * Invariants:
+ * - the epoch never goes back;
+ * - a map is durable before anything follows from it. So after a restart this node knows every bucket that its journal has
+ *   records of, also when nobody is there to ask.
  */
 import type { ClusterMap } from '../cluster/map.js';
 import { decodeMap, encodeMap } from '../cluster/map-codec.js';
@@ -12,11 +15,19 @@ import type { Disk } from '../env/env.js';
 import type { NodeId } from '../protocol/raft/types.js';
 import type { BucketDescription } from '../store/types.js';
 
-const MAP_FILE = 'cluster.json';
+const FIRST_MAP_FILE = 'cluster.json';
+const NEWEST_MAP_FILE = 'newest-map.json';
+
+/** What a restarted node begins with. */
+export interface StoredMaps {
+  readonly first: ClusterMap;
+  readonly newest: ClusterMap;
+}
 
 export class KnownMap {
   readonly #disk: Disk;
-  readonly #path: string;
+  readonly #firstPath: string;
+  readonly #newestPath: string;
   #map: ClusterMap | undefined;
   bucketsById: ReadonlyMap<number, BucketDescription> = new Map();
   bucketsByName: ReadonlyMap<string, BucketDescription> = new Map();
@@ -27,7 +38,8 @@ export class KnownMap {
 
   constructor(disk: Disk, directory: string) {
     this.#disk = disk;
-    this.#path = `${directory}/${MAP_FILE}`;
+    this.#firstPath = `${directory}/${FIRST_MAP_FILE}`;
+    this.#newestPath = `${directory}/${NEWEST_MAP_FILE}`;
   }
 
   get current(): ClusterMap | undefined {
@@ -38,14 +50,26 @@ export class KnownMap {
     return this.#map?.epoch ?? 0;
   }
 
-  /** The map that this node stored when its cluster formed. */
-  stored(): ClusterMap | undefined {
-    return this.#disk.exists(this.#path) ? decodeMap(this.#disk.read(this.#path)) : undefined;
+  /** The maps that this node has stored; undefined before its cluster formed. */
+  stored(): StoredMaps | undefined {
+    const first = this.#read(this.#firstPath);
+    if (first === undefined) return undefined;
+    const newest = this.#read(this.#newestPath);
+    return { first, newest: newest !== undefined && newest.epoch > first.epoch ? newest : first };
+  }
+
+  #read(path: string): ClusterMap | undefined {
+    return this.#disk.exists(path) ? decodeMap(this.#disk.read(path)) : undefined;
   }
 
   /** Stores the first map, durably, unless one is stored. */
-  store(map: ClusterMap): void {
-    if (!this.#disk.exists(this.#path)) this.#disk.replace(this.#path, encodeMap(map));
+  storeFirst(map: ClusterMap): void {
+    if (!this.#disk.exists(this.#firstPath)) this.#disk.replace(this.#firstPath, encodeMap(map));
+  }
+
+  /** Stores the present map, durably. */
+  storeNewest(): void {
+    if (this.#map !== undefined) this.#disk.replace(this.#newestPath, encodeMap(this.#map));
   }
 
   /** False: the present map is as new. */

@@ -245,7 +245,7 @@ export class Node implements NodeServer {
     await this.#peers.listen(this.#configuration.listen.grpc);
     this.#tickTimer = this.#env.clock.setTimer(TICK_MS, this.#tick);
     if (stored !== undefined) {
-      this.#adoptMap(stored);
+      this.#adoptMap(stored.newest, stored.first);
     } else {
       this.#reason = 'waiting for the other nodes of cluster.join';
       this.#peers.introduce(this.#formation.missing);
@@ -562,32 +562,38 @@ export class Node implements NodeServer {
     this.#onFailed(error);
   }
 
-  #adoptMap(map: ClusterMap): void {
-    const first = this.#known.current === undefined;
+  /** `firstMap`: the first one that this node ever had, when it begins with a newer one. */
+  #adoptMap(map: ClusterMap, firstMap = map): void {
+    if (this.#phase === 'failed') return;
+    const begins = this.#known.current === undefined;
     if (!this.#known.adopt(map)) return;
     this.#peers.setCluster(map.clusterId, map.epoch);
-    if (first) {
-      try {
-        this.#begin(map);
-      } catch (error) {
-        this.#fail(error instanceof Error ? error : new Error(String(error)));
-        return;
-      }
-    } else {
-      this.#membership.setMembers(map.nodes);
-      this.#eventual.follow(map);
-      // Any frame tells the peers that there is a newer map.
-      this.#leaders.announceSoon();
-      this.#leaders.tick(this.#env.clock.monotonicMs(), this.#peers, () => this.#groups.led());
-      this.#pump.schedule();
+    try {
+      if (begins) this.#begin(map, firstMap);
+      else this.#follow(map);
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)));
+      return;
     }
     this.#conditions.look();
   }
 
+  #follow(map: ClusterMap): void {
+    this.#known.storeNewest();
+    this.#membership.setMembers(map.nodes);
+    this.#eventual.follow(map);
+    // Any frame tells the peers that there is a newer map.
+    this.#leaders.announceSoon();
+    this.#leaders.tick(this.#env.clock.monotonicMs(), this.#peers, () => this.#groups.led());
+    this.#pump.schedule();
+  }
+
   /** The cluster is known: recovers this node's replicas and begins to serve. */
-  #begin(map: ClusterMap): void {
-    this.#known.store(map);
-    this.#groups.open(map, (newer) => this.#adoptMap(newer));
+  #begin(map: ClusterMap, firstMap: ClusterMap): void {
+    this.#known.storeFirst(firstMap);
+    this.#groups.open(map, firstMap, (newer) => this.#adoptMap(newer));
+    // A newer map that group 0 had decided could not be stored.
+    if (this.#failure !== undefined) return;
     this.#peers.setPeers(map.nodes);
     this.#membership.setMembers(map.nodes);
     this.#eventual.open(this.#known.current ?? map);
