@@ -77,7 +77,7 @@ export function parseCompareOptions(args: readonly string[]): CompareOptions | u
     etcdKills: quick ? 1 : 10,
     repairKeys: quick ? 4000 : 20_000,
     repairLimitMs: quick ? 8000 : 30_000,
-    slowReplicaSeconds: quick ? 2 : 10,
+    slowReplicaSeconds: quick ? 4 : 10,
     seeds: quick ? 2 : 20,
     seedSteps: quick ? 10_000 : 100_000,
     format: values.json === true ? 'json' : values.markdown === true ? 'markdown' : 'text',
