@@ -65,7 +65,8 @@ export class QuorumCore implements QuorumCoreContract {
       case 'mutated': {
         const peer = this.#context.peers.known(from);
         if (peer === undefined) return;
-        if (!this.#writes.acknowledged(peer, message.id, message.notes)) this.#reads.mended(peer, message.id);
+        if (!this.#writes.acknowledged(peer, message.id, message.notes))
+          this.#reads.mended(peer, message.id, message.notes);
         return;
       }
       case 'records': {

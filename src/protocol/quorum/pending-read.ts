@@ -27,6 +27,8 @@ export class PendingRead {
   replied = false;
   /** A replica turned out stale. */
   repaired = false;
+  /** Some version lies too far ahead of this node's clock, or of a replica's. */
+  ahead = false;
   /** Position in the list of pending reads; -1: ended. */
   index = -1;
 

@@ -11,6 +11,8 @@
  * - with repair, a read answers only once r replicas hold what it answers. So with r + w > n no read goes back behind another,
  *   even when it met a write that is not acknowledged. A replica that refuses the repair (no memory) counts as if it held the
  *   record: the read must not fail because a replica is full, and an acknowledged write has its w replicas without it;
+ * - a record that lies too far ahead of this node's clock is as good as no answer, and a replica that refuses a repair for that
+ *   reason does not hold it: a clock that runs ahead neither drags reads along nor lets them go back;
  * - a callback is called once, and after it the read goes on only to repair: with what the late ones answer, and with a small chance
  *   with all members (`readRepairChance`).
  *
@@ -26,6 +28,7 @@ import { ASKED, FAILED, MENDING, PendingRead, UNASKED } from './pending-read.js'
 import { Queries, type QueryEvents } from './queries.js';
 import {
   DELETED_MS,
+  type MutationNote,
   type QuorumFailure,
   type QuorumRead,
   type QuorumRecord,
@@ -167,13 +170,13 @@ export class Reads implements QueryEvents, MendEvents {
       case 'same':
         return knownVersion > 0 ? knownVersion : FAILED;
       case 'version':
-        clock.observe(answer.version, wallMs);
+        if (!clock.observe(answer.version, wallMs)) return this.#tooFarAhead(pending);
         // The record of a deletion is known without being sent.
         if (answer.expiresAtMs === DELETED_MS && answer.version > pending.heldVersion)
           pending.record = { value: NO_VALUE, version: answer.version, expiresAtMs: DELETED_MS };
         return answer.version;
       case 'record':
-        clock.observe(answer.record.version, wallMs);
+        if (!clock.observe(answer.record.version, wallMs)) return this.#tooFarAhead(pending);
         if (answer.record.version > pending.heldVersion) pending.record = answer.record;
         return answer.record.version;
       case 'unknown-bucket':
@@ -181,15 +184,21 @@ export class Reads implements QueryEvents, MendEvents {
     }
   }
 
-  /** Whether these were repairs of ours. */
-  mended(peer: Peer, id: number): void {
+  #tooFarAhead(pending: PendingRead): number {
+    pending.ahead = true;
+    return FAILED;
+  }
+
+  /** Repairs are acknowledged, if these were ours. */
+  mended(peer: Peer, id: number, notes: readonly MutationNote[]): void {
     const batch = this.#mending.acknowledged(peer, id);
     if (batch === undefined) return;
+    const ahead = notes.filter(({ what }) => what === 'ahead').map(({ position }) => position);
     for (let i = 0; i < batch.reads.length; i++) {
       const pending = batch.reads[i]!;
       const member = batch.members[i]!;
       if (pending.index < 0 || pending.members[member] !== MENDING) continue;
-      pending.members[member] = batch.versions[i]!;
+      pending.members[member] = ahead.includes(i) ? this.#tooFarAhead(pending) : batch.versions[i]!;
       this.#advance(pending);
     }
   }
@@ -230,7 +239,7 @@ export class Reads implements QueryEvents, MendEvents {
     if (!pending.replied && pending.answered < read.r) {
       while (pending.answered + pending.awaited < read.r) {
         if (this.#askFurther(pending)) continue;
-        this.#fail(pending, 'unreachable');
+        this.#fail(pending, pending.ahead ? 'clock' : 'unreachable');
         return;
       }
       return;
@@ -247,7 +256,7 @@ export class Reads implements QueryEvents, MendEvents {
       }
       while (pending.current + pending.mending + pending.awaited < read.r) {
         if (this.#askFurther(pending)) continue;
-        this.#fail(pending, 'unreachable');
+        this.#fail(pending, pending.ahead ? 'clock' : 'unreachable');
         return;
       }
       return;

@@ -44,6 +44,8 @@ export class WriteBatch {
   awaitsSync = false;
   /** Peers that did not answer: nobody knows whether they have it. */
   lostPeers = 0;
+  /** Some member will be handed it later. */
+  leavesHints = false;
   /** Message ids by position of the peer in the set; 0: not sent. */
   readonly messageIds: number[] = [];
   /** When the first of its writes ends, by time; and when peers are no longer waited for. */

@@ -9,7 +9,8 @@
  * - a write is acknowledged for one stamp only, and only when w replicas have taken that stamp. A replica that holds a newer version
  *   has not taken it: the write is stamped again above that version and sent to all again, so what is acknowledged is not hidden
  *   by what it was meant to replace, however wrong clocks are. After the acknowledgement nothing is stamped again: what is newer
- *   then may have been written later;
+ *   then may have been written later. Where the newer version lies too far ahead of this node's clock, that replica is one that has
+ *   not taken the write, and the others may be enough;
  * - a durable write counts this node's copy only once the journal is synced;
  * - `unreachable`, `overloaded`, and `refused` and `clock` too, mean that no replica has the write. As soon as one may have it, a
  *   write that fails is a `timeout`;
@@ -112,7 +113,8 @@ export class Writes {
       if (!includesSelf) return version;
       const { bucketId, key, value, expiresAtMs } = write;
       const result = store.merge(bucketId, key, value, version, expiresAtMs, wallMs);
-      if (result === 'applied' || result === 'equal') return version;
+      // A key never gets one version for two values, though the greater of them would win.
+      if (result === 'equal' || (result === 'applied' && store.previousVersion !== version)) return version;
       // What is newer came past this clock, or all versions so far were flushed or purged.
       if (store.previousVersion < version) break;
       floor = store.previousVersion;
@@ -190,6 +192,7 @@ export class Writes {
 
   #hint(batch: WriteBatch, peer: Peer): void {
     if (!batch.hinted) return;
+    batch.leavesHints = true;
     this.#context.hinted += batch.mutations!.count;
     this.#context.outbox.hint(peer.id, batch.mutations!);
   }
@@ -230,10 +233,15 @@ export class Writes {
 
   #restamp(batch: WriteBatch, position: number, pending: PendingWrite, above: number): void {
     const context = this.#context;
+    const version = this.#place(pending.write, above);
+    if (version === 0 && this.#failure === 'clock') {
+      // Its record lies too far ahead to be replaced. That is no reason for the other replicas not to take this stamp.
+      pending.ahead = true;
+      return;
+    }
     batch.pending[position] = undefined;
     batch.unended--;
     if (this.#stands(batch, pending)) pending.mayStand = true;
-    const version = this.#place(pending.write, above);
     if (version === 0) {
       this.#fail(pending, this.#failure);
       return;
@@ -246,9 +254,10 @@ export class Writes {
     this.#append(pending.write, version, batch.known, pending);
   }
 
-  /** Has a replica taken this stamp, or may one have without our knowing? */
+  /** Has a replica taken this stamp, or may one have without our knowing, or will one be handed it? */
   #stands(batch: WriteBatch, pending: PendingWrite): boolean {
-    return batch.acknowledged - pending.misses > 0 || batch.awaitedPeers > 0 || batch.lostPeers > 0;
+    if (batch.acknowledged - pending.misses > 0) return true;
+    return batch.awaitedPeers > 0 || batch.lostPeers > 0 || batch.leavesHints;
   }
 
   /** Ends the writes that have their quorum, and those that can no longer get it. */

@@ -208,7 +208,47 @@ describe('read repair within r', () => {
     expect(bench.core.hasEffects()).toBe(false);
   });
 
-  it.each(['newer', 'refused', 'ahead'] as const)('goes on when the replica answers %s', (what) => {
+  it('asks another replica when the record lies too far ahead of the stale one', () => {
+    const bench = new BenchCore();
+    bench.holds('k', 'new', 9);
+    const ends = bench.read('k', { replicas: THREE });
+    bench.take();
+    bench.answer('n2', bench.readTo('n2'), NONE);
+    bench.take();
+    bench.acknowledge('n2', bench.mutateTo('n2'), { position: 0, what: 'ahead', version: 0 });
+    expect(ends).toEqual([]);
+    bench.take();
+    bench.answer('n3', bench.readTo('n3'), { what: 'same' });
+    expect(found(ends)).toBe('new');
+  });
+
+  it('fails as clock when the record lies too far ahead of too many replicas', () => {
+    const bench = new BenchCore();
+    bench.holds('k', 'new', 9);
+    const ends = bench.read('k', { replicas: THREE });
+    bench.take();
+    for (const peer of ['n2', 'n3']) {
+      bench.answer(peer, bench.readTo(peer), NONE);
+      bench.take();
+      bench.acknowledge(peer, bench.mutateTo(peer), { position: 0, what: 'ahead', version: 0 });
+      bench.take();
+    }
+    expect(ends).toMatchObject([{ failed: 'clock' }]);
+  });
+
+  it('takes no record that lies too far ahead of this clock for an answer', () => {
+    const bench = new BenchCore();
+    bench.holds('k', 'old', 9);
+    const ends = bench.read('k', { replicas: THREE });
+    bench.take();
+    bench.answer('n2', bench.readTo('n2'), record('wrong', bench.version(TIMING.maxClockDriftMs + 1)));
+    expect(ends).toEqual([]);
+    bench.take();
+    bench.answer('n3', bench.readTo('n3'), { what: 'same' });
+    expect(found(ends)).toBe('old');
+  });
+
+  it.each(['newer', 'refused'] as const)('goes on when the replica answers %s', (what) => {
     const bench = new BenchCore();
     bench.holds('k', 'new', 9);
     const ends = bench.read('k', { replicas: THREE });

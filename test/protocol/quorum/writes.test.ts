@@ -135,6 +135,20 @@ describe('more writes than the time has versions', () => {
       expect(bench.value('k2999')).toBe(value);
     }
   });
+
+  it('to one key never share a version, whichever of two values the tie would prefer', () => {
+    const bench = new BenchCore();
+    for (let i = 0; i < 3000; i++) bench.write(`k${i}`, 'v', { replicas: THREE, w: 1 });
+    let before = 0;
+    for (let i = 0; i < 40; i++) {
+      // Other keys take the latest version along.
+      bench.write(`other${i}`, 'v', { replicas: THREE, w: 1 });
+      bench.write('k', `value ${i}`, { replicas: THREE, w: 1 });
+      const version = bench.store.versionOf(1, Buffer.from('k'));
+      expect(version).toBeGreaterThan(before);
+      before = version;
+    }
+  });
 });
 
 describe('a write where this node is no replica', () => {
@@ -302,6 +316,26 @@ describe('a write that meets a newer version', () => {
     bench.acknowledge('n2', bench.mutateTo('n2'), { position: 0, what: 'newer', version: newer });
     expect(outcomes).toEqual(failed('clock'));
     expect(bench.core.hasEffects()).toBe(false);
+  });
+
+  it('that lies too far ahead on one replica is no reason for the others not to take it', () => {
+    const bench = new BenchCore();
+    const outcomes = bench.write('k', 'mine', { replicas: THREE, w: 2 });
+    bench.take();
+    const newer = bench.version(TIMING.maxClockDriftMs + 1);
+    bench.acknowledge('n2', bench.mutateTo('n2'), { position: 0, what: 'newer', version: newer });
+    expect(outcomes).toEqual([]);
+    bench.acknowledge('n3', bench.mutateTo('n3'));
+    expect(outcomes).toMatchObject([{ ok: true }]);
+  });
+
+  it('that lies too far ahead leaves the outcome open when a hint will hand the write to another', () => {
+    const bench = new BenchCore();
+    const outcomes = bench.write('k', 'mine', { replicas: replicaSet('n2', 'n9'), w: 1, hinted: true });
+    bench.take();
+    const newer = bench.version(TIMING.maxClockDriftMs + 1);
+    bench.acknowledge('n2', bench.mutateTo('n2'), { position: 0, what: 'newer', version: newer });
+    expect(outcomes).toEqual(failed('timeout'));
   });
 
   it('keeps its first deadline through all its stamps', () => {
