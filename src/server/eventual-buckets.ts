@@ -59,6 +59,7 @@ interface Opened {
   readonly core: QuorumCore;
   readonly antiEntropy: AntiEntropy;
   readonly handoff: HintedHandoff;
+  readonly retention: EventualRetention;
   readonly replica: QuorumReplica;
 }
 
@@ -163,7 +164,7 @@ export class EventualBuckets {
       handoff,
       retention,
     });
-    this.#opened = { store, journal, core, antiEntropy, handoff, replica };
+    this.#opened = { store, journal, core, antiEntropy, handoff, retention, replica };
     for (const { id } of map.groups) if (id !== 0) this.routes.set(id, this.#route(id, replica));
     this.#take(map);
     for (const { id } of map.nodes) if (id !== self) replica.setReachable(id, this.#options.reachable(id));
@@ -263,6 +264,7 @@ export class EventualBuckets {
       repair: opened.antiEntropy.statistics(),
       handoff: opened.handoff.statistics(),
       hintBytes: opened.handoff.keptBytes(),
+      bounds: opened.retention.statistics(),
     };
   }
 

@@ -8,6 +8,7 @@ import type { QuorumStatistics } from '../protocol/quorum/types.js';
 import type { NodeId, Role } from '../protocol/raft/types.js';
 import type { LoadDigest } from '../protocol/swim/types.js';
 import type { CommandDefinition } from '../store/command.js';
+import type { BoundsStatistics } from '../store/quorum/bucket-bounds.js';
 import type { Reply } from '../store/reply.js';
 import type { BucketDescription, SessionStamp } from '../store/types.js';
 
@@ -96,6 +97,8 @@ export interface EventualStatistics {
   readonly handoff: HandoffStatistics;
   /** Bytes of keys and values kept for nodes that were away. */
   readonly hintBytes: number;
+  /** Of the buckets that have bounds. */
+  readonly bounds: BoundsStatistics;
 }
 
 /** A member of the cluster as gossip shows it here. */

@@ -14,7 +14,7 @@ import { ByteWriter } from '../../base/bytes.js';
 import { LIMITS } from '../../base/limits.js';
 import { slotOf } from '../../base/slots.js';
 import type { NodeId, ReplicaSet } from '../../protocol/quorum/types.js';
-import type { BucketBounds, NewsVisitor } from '../../store/quorum/bucket-bounds.js';
+import type { BoundsStatistics, BucketBounds, NewsVisitor } from '../../store/quorum/bucket-bounds.js';
 import { MESSAGE } from '../peers/frame.js';
 import type { PeerHub } from '../peers/peer-hub.js';
 import {
@@ -77,6 +77,18 @@ export class EventualRetention {
     }
     for (const [peer, writer] of this.#writers) if (writer.lengthBytes > 0) this.#send(peer, writer);
     return goesOn;
+  }
+
+  /** Over all buckets that have bounds now. */
+  statistics(): BoundsStatistics {
+    const sum = { memoryBytes: 0, removed: 0, obeyed: 0 };
+    for (const bounds of this.#options.bounded.values()) {
+      const { memoryBytes, removed, obeyed } = bounds.statistics();
+      sum.memoryBytes += memoryBytes;
+      sum.removed += removed;
+      sum.obeyed += obeyed;
+    }
+    return sum;
   }
 
   /** News of a peer. */

@@ -21,9 +21,10 @@
  * has used them, and two replicas cannot give a key back and forth: a refusal needs a use within an eighth of the idle
  * time, and the next removal comes a whole idle time later.
  *
- * Repair must not fight eviction. A record of an absent key that repair brings is refused when it was removed here just now
- * (`recent-removals.ts`), and when memory is short; in the latter case its sender is told, and gives it up too when it is
- * among its colder half. So replicas that are full of different keys become equal instead of sending them on every round.
+ * Repair must not fight eviction. A record of an absent key that repair brings is refused when it was removed here just now,
+ * and when memory is short, unless another replica has told of its use. Of one that finds no room the sender is told: it
+ * gives it up too when it is short of memory itself and the key among its colder half. So replicas that are full of different
+ * keys become equal instead of sending them on every round.
  *
  * Invariants:
  * - a key is neither hidden nor removed for idleness before it was unused here for 17/16 of the bucket's idle time;
@@ -38,7 +39,7 @@ import { tokenOf } from '../../base/slots.js';
 import type { Engine } from '../../engine/types.js';
 import { isBounded, type RemoveKey, RetentionKeeper } from '../retention.js';
 import type { RetentionPolicy } from '../types.js';
-import { RecentRemovals } from './recent-removals.js';
+import { RecentKeys } from './recent-keys.js';
 
 /** Uses are told once in this share of a key's life without use. */
 const PERIODS_PER_LIFE = 16;
@@ -60,8 +61,24 @@ const TIDY_RECORDS = 1024;
 /** Keys that one turn removes beyond those that writes need. */
 const KEYS_PER_TURN = 1024;
 
+/** Longer than anything that a comparison of replicas read before a removal is under way. */
+const REMOVAL_REMEMBERED_MS = 10_000;
+/** Some rounds of repair. */
+const USE_REMEMBERED_MS = 60_000;
+/** With less than this share of its bound taken a replica has no reason to give up what others have no room for. */
+const SHORT_OF_MEMORY = 0.75;
+
 /** Why another replica should give a key up: it was idle there, it was evicted, or its repair found no room. */
 export type RemovalReason = 'idle' | 'evicted' | 'no-room';
+
+/** What bounds have done since the start, and what they bound. */
+export interface BoundsStatistics {
+  /** Memory that counts against `maxMemory`, as allocated. */
+  readonly memoryBytes: number;
+  /** Keys removed by this node's own decision, and on another's word. */
+  readonly removed: number;
+  readonly obeyed: number;
+}
 
 /** Is told what the other replicas should know. */
 export interface NewsVisitor {
@@ -86,7 +103,9 @@ export class BucketBounds {
   readonly #keeper: RetentionKeeper;
   readonly #engine: Engine;
   readonly #remove: RemoveKey;
-  readonly #recent = new RecentRemovals();
+  readonly #recent = new RecentKeys(REMOVAL_REMEMBERED_MS);
+  /** Keys that are not here and that another replica has told of the use of. */
+  readonly #wanted = new RecentKeys(USE_REMEMBERED_MS);
   #maxIdleMs = 0;
   /** Uses are told once in each; 0: they are not told. */
   #periodMs = 0;
@@ -94,6 +113,8 @@ export class BucketBounds {
   #oldestIdleMs = 0;
   /** Written since memory was last looked through. */
   #untidiedBytes = 0;
+  #removed = 0;
+  #obeyed = 0;
   #removals: Removal[] = [];
   #uses: Buffer[] = [];
   /** The wall clock as of the last `noteTime`. */
@@ -179,6 +200,7 @@ export class BucketBounds {
     const growthBytes = access.recordBytes(key.length + valueBytes);
     if (!keeper.evicts) return !keeper.exceedsWith(growthBytes);
     if (keeper.excessBytes() + growthBytes <= 0) return true;
+    if (this.#wanted.has(token, version, access.timeMs)) return true;
     this.#tellRemoved('no-room', key, version);
     return false;
   }
@@ -199,6 +221,7 @@ export class BucketBounds {
   readonly #noteIdle = (key: Buffer, version: number): void => this.#noteRemoved('idle', key, version);
 
   #noteRemoved(reason: RemovalReason, key: Buffer, version: number): void {
+    this.#removed++;
     this.#recent.note(tokenOf(key), version, this.#keeper.access.timeMs);
     this.#tellRemoved(reason, key, version);
   }
@@ -280,21 +303,33 @@ export class BucketBounds {
     if (this.#mayStay(reason, token, key, idleMs)) return;
     const stored = this.#engine.get(token, key);
     if (stored === undefined || stored.version > version) return;
-    if (this.#remove(key, stored.version, stored.expiresAtMs))
-      this.#recent.note(token, version, access.timeMs);
+    if (!this.#remove(key, stored.version, stored.expiresAtMs)) return;
+    this.#obeyed++;
+    this.#recent.note(token, version, access.timeMs);
   }
 
   #mayStay(reason: RemovalReason, token: number, key: Buffer, idleMs: number): boolean {
     const { access, policy } = this.#keeper;
-    if (reason === 'no-room') return idleMs * 2 < this.#oldestIdleMs;
+    if (reason === 'no-room') {
+      const isShort = this.#keeper.usedBytes() > policy.maxMemoryBytes * SHORT_OF_MEMORY;
+      return !isShort || idleMs * 2 < this.#oldestIdleMs;
+    }
     if (idleMs >= 2 * this.#periodMs) return false;
     // The least often used go however recently they came.
     if (reason === 'idle' || policy.eviction !== 'lfu') return true;
     return (access.frequencyOf(token, key) ?? 0) >= OFTEN_USED;
   }
 
+  statistics(): BoundsStatistics {
+    const memoryBytes = this.#keeper.access.memoryBytes();
+    return { memoryBytes, removed: this.#removed, obeyed: this.#obeyed };
+  }
+
   /** Another replica has served a read of this key. */
   usedElsewhere(key: Buffer, frequency: number): void {
-    this.#keeper.access.touch(tokenOf(key), key, frequency);
+    const { access } = this.#keeper;
+    const token = tokenOf(key);
+    if (access.touch(token, key, frequency)) return;
+    this.#wanted.note(token, Number.MAX_SAFE_INTEGER, access.timeMs);
   }
 }
