@@ -1,7 +1,7 @@
 /**
  * Which of two records of one key and equal version is kept, so that all engines choose alike.
  *
- * A version is given once, so this decides only what must never happen (two nodes that took one ordinal) and repeats of one
+ * A key gets a version once, so this decides only what must never happen (two nodes that took one ordinal) and repeats of one
  * record. A deleted key comes first, so that in doubt nothing comes back; then checksum and expiry decide, which have no
  * meaning but differ.
  *

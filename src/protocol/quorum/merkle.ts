@@ -58,7 +58,7 @@ function lowerBound(slots: readonly number[], slot: number): number {
   return low;
 }
 
-export function holdsSlot(slots: readonly number[], slot: number): boolean {
+function holdsSlot(slots: readonly number[], slot: number): boolean {
   return slots[lowerBound(slots, slot)] === slot;
 }
 

@@ -8,7 +8,7 @@
  * Invariants that all parts keep:
  * - merging is commutative, associative and idempotent, so replicas that have seen the same writes are equal, in
  *   whatever order and however often they saw them;
- * - a version is given once: hybrid logical time and the node that gave it (`clock.ts`);
+ * - no key gets a version twice: it is hybrid logical time and the node that gave it (`clock.ts`);
  * - a replica takes no record whose version lies further ahead of its own clock than the allowed drift.
  */
 import type { NodeId } from '../raft/types.js';
@@ -42,7 +42,7 @@ export type MergeResult = 'applied' | 'equal' | 'older' | 'refused';
 
 /**
  * A node's records of all quorum buckets, as the cores see them: in memory, synchronous. Implemented by
- * `src/store/quorum-store.ts`.
+ * `src/store/quorum/quorum-store.ts`.
  */
 export interface QuorumStore {
   /** What is stored, dead or alive. */
