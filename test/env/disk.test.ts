@@ -125,6 +125,27 @@ describe('The lock of a data directory', () => {
     expect(existsSync(`${directory}/LOCK`)).toBe(false);
   });
 
+  it('is stale when its holder has ended, also while nobody has taken note of that', async () => {
+    // Becomes another program once it has a child: that one never asks how the child has ended.
+    const parent = spawn('sh', ['-c', 'sleep 1000 & echo $!; exec sleep 1000'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [printed] = (await once(parent.stdout, 'data')) as [Buffer];
+    const pid = Number(printed.toString());
+    try {
+      writeFileSync(`${directory}/LOCK`, `${pid}\n`);
+      expect(() => disk.lock(directory)).toThrow(`in use by the process with id ${pid}`);
+      await until(() => readFileSync(`/proc/${parent.pid}/comm`, 'utf8') === 'sleep\n');
+      process.kill(pid, 'SIGKILL');
+      await until(() => readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z '));
+      disk.lock(directory).release();
+      expect(existsSync(`${directory}/LOCK`)).toBe(false);
+    } finally {
+      parent.kill('SIGKILL');
+      await once(parent, 'exit');
+    }
+  });
+
   it('is stale when another process has got the id of its holder', () => {
     const lock = disk.lock(directory);
     const [pid, , token] = readFileSync(`${directory}/LOCK`, 'utf8').split('\n');

@@ -3,11 +3,11 @@
  *
  * The file is written aside and then linked into place, so that it appears whole or not at all and of two processes one
  * wins. A lock is stale when its process is gone, or when the process with that id is another one (ids are reused, in
- * containers even at once): the system's boot id and the process's start time tell. Where `/proc` is missing only the
- * id counts. A lock does not reach beyond one machine: a directory shared over a network has no such guard.
+ * containers even at once): the system's boot id and the process's start time tell. A process that has ended and waits for
+ * its parent to take note has gone too: in containers that can take long. Where `/proc` is missing only the id counts. A lock does not reach beyond one machine: a directory shared over a network has no such guard.
  */
 import { randomBytes } from 'node:crypto';
-import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { QuoinError } from '../../base/errors.js';
 import type { DirectoryLock } from '../env.js';
 import { diskError, systemCode } from './disk-errors.js';
@@ -15,16 +15,33 @@ import { diskError, systemCode } from './disk-errors.js';
 const LOCK_FILE = 'LOCK';
 const ATTEMPTS = 16;
 
+/** Places of fields of `/proc/PID/stat` behind the command's name: state (field 3) and start time (field 22). */
+const STATE = 0;
+const START = 19;
+
+function statOf(pid: number): readonly string[] {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  // The name stands in parentheses and may hold blanks itself.
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
+
 /** Boot and start time of a process; '' where the system does not tell. */
 function startOf(pid: number): string {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // Field 22, counted after the command name, which stands in parentheses and may hold blanks itself.
-    const start = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
-    return `${boot}/${start}`;
+    return `${boot}/${statOf(pid)[START] ?? ''}`;
   } catch {
     return '';
+  }
+}
+
+/** Has it ended, and only its parent has not taken note? */
+function hasEnded(pid: number): boolean {
+  try {
+    // Its first thread ends first, it may be; others may still be writing then.
+    return statOf(pid)[STATE] === 'Z' && readdirSync(`/proc/${pid}/task`).length === 1;
+  } catch {
+    return false;
   }
 }
 
@@ -41,7 +58,7 @@ function exists(pid: number): boolean {
 function liveHolder(text: string): number | undefined {
   const [first = '', start = ''] = text.split('\n');
   const pid = Number(first);
-  if (!Number.isSafeInteger(pid) || pid <= 0 || !exists(pid)) return undefined;
+  if (!Number.isSafeInteger(pid) || pid <= 0 || !exists(pid) || hasEnded(pid)) return undefined;
   const actual = startOf(pid);
   return start !== '' && actual !== '' && start !== actual ? undefined : pid;
 }
