@@ -3,11 +3,13 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SeededRandom } from '../../sim/random.js';
 import { ByteWriter, DecodeError } from '../../src/base/bytes.js';
-import { TOKEN_END } from '../../src/base/slots.js';
+import { TOKEN_END, tokenOf } from '../../src/base/slots.js';
+import { MemoryEngine } from '../../src/engine/memory/memory-engine.js';
 import { composeVersion, MAX_ORDINALS } from '../../src/protocol/quorum/clock.js';
 import { DELETED_MS } from '../../src/protocol/quorum/types.js';
 import { EventualRetention } from '../../src/replica/quorum/eventual-retention.js';
 import { decodeRetentionNews, encodeRemoval, encodeUse } from '../../src/replica/quorum/retention-codec.js';
+import { BucketBounds } from '../../src/store/quorum/bucket-bounds.js';
 import type { QuorumStore } from '../../src/store/quorum/quorum-store.js';
 import type { BucketDescription, RetentionPolicy } from '../../src/store/types.js';
 import { bytes, NO_VALUE, NOW_MS, quorumBucket, StoreMachine } from '../store/quorum-support.js';
@@ -19,6 +21,11 @@ const TICK_MS = 20;
 function bucketWith(policy: Partial<RetentionPolicy>): BucketDescription {
   const retention = { maxIdleMs: 0, maxMemoryBytes: 0, eviction: 'lru' as const, ...policy };
   return quorumBucket(BUCKET, 'memory', {}, { retention });
+}
+
+interface BoundedEngine {
+  readonly engine: MemoryEngine;
+  readonly bounds: BucketBounds;
 }
 
 interface Replica {
@@ -330,14 +337,14 @@ describe('a bound of memory', () => {
     const world = new Replicas(1, { maxMemoryBytes: MIB });
     const late = world.version();
     world.pass(TICK_MS);
+    for (let i = 0; i < 100; i++) world.write(`first${i}`, Buffer.alloc(1000));
     world.write('k', 'newer');
-    let i = 0;
-    while (world.all[0]!.retention.statistics().removed === 0) world.write(`fill${i++}`, Buffer.alloc(1000));
-    // Now the next one to go; a late message would need its room.
-    world.write('k', 'newest');
+    for (let i = 0; world.holds(0, 'first90'); i++) world.write(`then${i}`, Buffer.alloc(1000));
+    expect(world.holds(0, 'k')).toBe(true);
+    // It is one of the next to go, and for this message about twenty would.
     const { store } = world.all[0]!;
-    for (let j = 0; j < 5; j++) store.merge(BUCKET, bytes('k'), Buffer.alloc(900), late, 0, world.wallMs);
-    expect(world.read(0, 'k')).toBe('newest');
+    expect(store.merge(BUCKET, bytes('k'), Buffer.alloc(20_000), late, 0, world.wallMs)).toBe('older');
+    expect(world.read(0, 'k')).toBe('newer');
   });
 
   test('is obeyed when it is lowered, in bounded turns, while writes go on', () => {
@@ -378,6 +385,40 @@ describe('a bound of memory', () => {
     for (let j = 0; j < 2000; j++) world.write(`free${j}`, Buffer.alloc(1000));
     expect(world.turn()).toBe(false);
     expect(world.keysOf(0).size).toBeGreaterThan(2500);
+  });
+});
+
+describe('how often a key is used', () => {
+  test('is told to other replicas and believed by them', () => {
+    const policy = { maxIdleMs: 0, maxMemoryBytes: MIB, eviction: 'lfu' as const };
+    const key = bytes('k');
+    const [one, other] = [0, 1].map(() => {
+      const engine = new MemoryEngine();
+      const bounds = BucketBounds.of({ engine, policy, remove: () => false })!;
+      bounds.noteTime(1000, NOW_MS);
+      engine.merge(tokenOf(key), key, bytes('v'), 1, 0);
+      return { engine, bounds };
+    }) as [BoundedEngine, BoundedEngine];
+    const told: number[] = [];
+    for (let nowMs = 2000; nowMs < 32_000; nowMs += 10) {
+      one.bounds.noteTime(nowMs, NOW_MS + nowMs);
+      other.bounds.noteTime(nowMs, NOW_MS + nowMs);
+      one.bounds.tick();
+      one.engine.get(tokenOf(key), key);
+      expect(one.bounds.use(tokenOf(key), key)).toBe(true);
+      one.bounds.takeNews({
+        removed: () => expect.unreachable('nothing goes'),
+        used: (name, frequency) => {
+          told.push(frequency);
+          // The others hear of the last uses alone.
+          if (nowMs > 31_900) other.bounds.usedElsewhere(name, frequency);
+        },
+      });
+    }
+    const known = other.engine.access.frequencyOf(tokenOf(key), key)!;
+    expect(known).toBeGreaterThan(15);
+    expect(known).toBeGreaterThanOrEqual(told.at(-1)!);
+    expect(told).toEqual(told.toSorted((left, right) => left - right));
   });
 });
 
@@ -471,6 +512,17 @@ describe('a bound of idle time', () => {
       });
       expect([late, goneForMs > 4 * MAX_IDLE_MS]).toEqual([late, true]);
     }
+  });
+
+  test('does not take on another word what is in use here', () => {
+    const world = new Replicas(2, { maxIdleMs: MAX_IDLE_MS });
+    world.write('used', 'v');
+    world.write('unused', 'v');
+    // What the second tells is lost.
+    world.loses = (from) => from === 'b';
+    world.pass(2 * MAX_IDLE_MS, () => expect(world.read(1, 'used')).toBe('v'));
+    expect(world.holds(0, 'used')).toBe(false);
+    expect(world.holds(1, 'unused')).toBe(false);
   });
 
   test('does not take what is used beyond a broken link, and brings it back', () => {
