@@ -114,6 +114,10 @@ export const LIMITS = {
   maxPendingQuorumReads: 65_536,
   /** Records in one answer to a peer's reads; past it only versions are told and the peer asks again for what it needs. */
   maxQuorumAnswerBytes: 16 * MIB,
+  /** Journal of eventual buckets that waits to be synced; past it mutations are not taken, so that a slow disk does not fill the memory. */
+  maxUnsyncedJournalBytes: 64 * MIB,
+  /** Messages of peers that wait for the newer map which their senders have; past it they are taken without it. */
+  maxEarlyMessageBytes: 16 * MIB,
   /** Keys of one bucket with bounds that a node's other replicas are to be told of in one turn; past it they are not told. */
   maxRetentionNews: 65_536,
   /** How long a request may wait for a leader and an answer before it fails. */

@@ -29,6 +29,7 @@ import { QuorumStore } from '../store/quorum/quorum-store.js';
 import { ErrorReply, type Reply } from '../store/reply.js';
 import { SlotSet, slotRangesOf } from '../store/slot-ranges.js';
 import type { QuorumConfiguration } from './configuration/types.js';
+import { EarlyMessages } from './early-messages.js';
 import { QuorumRoute } from './quorum-route.js';
 import type { EventualStatistics } from './types.js';
 
@@ -68,6 +69,7 @@ export class EventualBuckets {
   readonly routes = new Map<number, QuorumRoute>();
   readonly #options: EventualBucketsOptions;
   readonly #queries: Queries;
+  readonly #early = new EarlyMessages();
   #opened: Opened | undefined;
   #map: ClusterMap | undefined;
   /** By the ids of the members. */
@@ -163,6 +165,7 @@ export class EventualBuckets {
       antiEntropy,
       handoff,
       retention,
+      mayApply: this.#options.mayApply,
     });
     this.#opened = { store, journal, core, antiEntropy, handoff, retention, replica };
     for (const { id } of map.groups) if (id !== 0) this.routes.set(id, this.#route(id, replica));
@@ -184,6 +187,7 @@ export class EventualBuckets {
     }
     for (const id of [...store.buckets.keys()]) if (!wanted.has(id)) store.dropBucket(id);
     this.#take(map);
+    this.#early.arrived(map.epoch);
   }
 
   #take(map: ClusterMap): void {
@@ -215,11 +219,15 @@ export class EventualBuckets {
   }
 
   receive(from: NodeId, body: Buffer): void {
-    this.#opened?.replica.receive(from, body);
+    const epoch = this.#newerEpochOf(from);
+    if (epoch === 0 || !this.#waitsForMap(epoch, body, () => this.receive(from, body)))
+      this.#opened?.replica.receive(from, body);
   }
 
   receiveRepair(from: NodeId, body: Buffer): void {
-    this.#opened?.replica.receiveRepair(from, body);
+    const epoch = this.#newerEpochOf(from);
+    if (epoch === 0 || !this.#waitsForMap(epoch, body, () => this.receiveRepair(from, body)))
+      this.#opened?.replica.receiveRepair(from, body);
   }
 
   receiveRetention(body: Buffer): void {
@@ -227,7 +235,9 @@ export class EventualBuckets {
   }
 
   receiveQuery(from: NodeId, group: number, body: Buffer): void {
-    this.#queries.receive(from, group, body);
+    const epoch = this.#newerEpochOf(from);
+    if (epoch === 0 || !this.#waitsForMap(epoch, body, () => this.receiveQuery(from, group, body)))
+      this.#queries.receive(from, group, body);
   }
 
   receiveQueryReply(from: NodeId, body: Buffer): void {
@@ -236,17 +246,45 @@ export class EventualBuckets {
 
   tick(nowMs: number): void {
     this.#queries.tick(nowMs);
+    this.#early.tick(nowMs);
     this.#opened?.replica.tick(nowMs);
   }
 
+  /** Fails everything under way. */
   stop(): void {
     this.#queries.stop();
     this.#opened?.replica.stop();
   }
 
-  /** The highest version known here. */
-  get highestVersion(): number {
-    return this.#opened?.store.highestVersion ?? 0;
+  /** After `stop`: makes durable what was acknowledged from memory, and hints for what peers have not acknowledged. */
+  async finish(): Promise<void> {
+    if (this.#opened?.replica.finish() !== true) return;
+    const { log, peers } = this.#options;
+    peers.flush();
+    await new Promise<void>((resolve) => {
+      // A log that has failed says so in its own time, and there is nothing more to be done.
+      log.commit(() => resolve());
+    });
+  }
+
+  /** The map that the sender knows, when it is newer than the one here; else 0. */
+  #newerEpochOf(from: NodeId): number {
+    const epoch = this.#options.peers.epochOf(from);
+    return this.#map !== undefined && epoch > this.#map.epoch ? epoch : 0;
+  }
+
+  /** Is the message kept until the sender's map has come? */
+  #waitsForMap(epoch: number, body: Buffer, take: () => void): boolean {
+    return this.#early.keep(epoch, body.length, this.#options.env.clock.monotonicMs(), take);
+  }
+
+  /**
+   * A version at or above all that was given by now, as far as this node knows. What it writes from now on is newer, so a flush
+   * up to this version does not take what comes behind it. 0: its clock runs too far behind what is stored here.
+   */
+  fence(): number {
+    const opened = this.#opened;
+    return opened?.core.fence(this.#options.env.clock.wallMs(), opened.store.highestVersion) ?? 0;
   }
 
   /** 99th percentile of recent answers to this node's reads, of the slowest replica. */
@@ -281,14 +319,14 @@ export class EventualBuckets {
   }
 
   #route(group: number, replica: QuorumReplica): QuorumRoute {
-    const { env, reachable, mayApply } = this.#options;
+    const { env, reachable } = this.#options;
     return new QuorumRoute(group, {
       replica,
       queries: this.#queries,
       wallMs: () => env.clock.wallMs(),
       replicaSet: (id, n) => this.#replicaSet(id, n),
       reachable,
-      mayApply,
+      knowsBucket: (id) => this.#opened?.store.buckets.has(id) ?? false,
       serve: (id, bucketId, definition, args) => this.#serve(id, bucketId, definition, args),
     });
   }

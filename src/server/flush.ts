@@ -5,15 +5,14 @@
  * that decide the map.
  */
 import { QuoinError } from '../base/errors.js';
-import { composeVersion, VERSION_EPOCH_MS } from '../protocol/quorum/clock.js';
 import { ErrorReply, OK, type Reply } from '../store/reply.js';
 import type { BucketDescription } from '../store/types.js';
+import { oneOf } from './router.js';
 import type { Request } from './types.js';
 
 export interface FlushHost {
-  wallMs(): number;
-  /** Highest version known here. */
-  highestVersion(): number;
+  /** A version at or above all that was given by now; this node's later writes lie above it. 0: there is none. */
+  fence(): number;
   buckets(): Iterable<BucketDescription>;
   /** Decides it in the cluster map. */
   flushBucket(name: string, version: number): Promise<unknown>;
@@ -21,14 +20,10 @@ export interface FlushHost {
   submitToGroups(request: Request): void;
 }
 
-const LAST_COUNTER = 63;
-const LAST_ORDINAL = 127;
-
-/** Everything written before now has a version up to this one, but for clocks that run ahead: those wrote later. */
-function versionOfNow(host: FlushHost): number {
-  const nowMs = Math.max(VERSION_EPOCH_MS, host.wallMs());
-  return Math.max(host.highestVersion(), composeVersion(nowMs, LAST_COUNTER, LAST_ORDINAL));
-}
+const CLOCK_BEHIND = ErrorReply.of(
+  'CLOCK_DRIFT',
+  'the bucket holds records of a node whose clock is too far ahead of the clock of this one; nothing was flushed',
+);
 
 /** True when the request is a flush of an eventual bucket, or of all buckets, and so is answered here. */
 export function flushEventual(request: Request, host: FlushHost): boolean {
@@ -39,7 +34,11 @@ export function flushEventual(request: Request, host: FlushHost): boolean {
     (candidate) => candidate.quorum !== undefined && (isAll || candidate.id === bucket.id),
   );
   if (flushed.length === 0) return false;
-  const version = versionOfNow(host);
+  const version = host.fence();
+  if (version === 0) {
+    completion.complete(CLOCK_BEHIND);
+    return true;
+  }
   const parts: Promise<Reply>[] = flushed.map(({ name }) => answerOf(host.flushBucket(name, version)));
   const linearizable = isAll
     ? [...host.buckets()].find((candidate) => candidate.quorum === undefined)
@@ -52,7 +51,7 @@ export function flushEventual(request: Request, host: FlushHost): boolean {
     );
   }
   void Promise.all(parts).then((replies) => {
-    completion.complete(replies.find((reply) => reply instanceof ErrorReply) ?? OK);
+    completion.complete(oneOf(definition, replies, () => OK));
   });
   return true;
 }

@@ -203,8 +203,7 @@ export class Node implements NodeServer {
     );
     this.#coordinates = self.roles.includes('coordinator');
     this.#flushHost = {
-      wallMs: () => env.clock.wallMs(),
-      highestVersion: () => this.#eventual.highestVersion,
+      fence: () => this.#eventual.fence(),
       buckets: () => this.#known.bucketsById.values(),
       flushBucket: (name, version) => this.#flushBucket(name, version),
       submitToGroups: (request) => this.#router.submit(request),
@@ -399,6 +398,7 @@ export class Node implements NodeServer {
     this.#eventual.stop();
     this.#conditions.stop();
     this.#administration.stop();
+    if (clean) await this.#eventual.finish();
     this.#pump.stop();
     this.#checkpointer.stop();
     await this.#peers.close();

@@ -22,6 +22,7 @@ import type { CommandDefinition } from '../store/command.js';
 import {
   answerRead,
   failedRead,
+  failedWrite,
   type KeyWrite,
   keyOfRead,
   quorumUseOf,
@@ -42,8 +43,8 @@ export interface QuorumRouteHost {
   replicaSet(group: number, n: number): ReplicaSet;
   /** May this peer be asked? */
   reachable(node: NodeId): boolean;
-  /** False when writes must wait: what is not written back yet has reached its bound. */
-  mayApply(): boolean;
+  /** Is this bucket open here? */
+  knowsBucket(id: number): boolean;
   /** Carries out a read over many keys on what this node holds of a group. */
   serve(group: number, bucketId: number, definition: CommandDefinition, args: readonly Buffer[]): Reply;
 }
@@ -94,8 +95,16 @@ class RoutedWrite implements QuorumWrite {
   readonly durable: boolean;
   readonly hinted: boolean;
   readonly #request: Request;
+  readonly #host: QuorumRouteHost;
 
-  constructor(request: Request, write: KeyWrite, replicas: ReplicaSet, w: number, hinted: boolean) {
+  constructor(
+    request: Request,
+    write: KeyWrite,
+    host: QuorumRouteHost,
+    replicas: ReplicaSet,
+    w: number,
+    hinted: boolean,
+  ) {
     this.bucketId = request.bucket.id;
     this.key = write.key;
     this.value = write.value;
@@ -106,10 +115,16 @@ class RoutedWrite implements QuorumWrite {
     this.durable = w > 1 || replicas.members.length === 1;
     this.hinted = hinted;
     this.#request = request;
+    this.#host = host;
   }
 
   written(outcome: WriteOutcome): void {
-    this.#request.completion.complete(replyToWrite(this.#request.definition, outcome));
+    const { definition, bucket, completion } = this.#request;
+    if (outcome.ok || outcome.reason !== 'refused') completion.complete(replyToWrite(definition, outcome));
+    // Nobody has taken it. Replicas refuse what they have no memory for, and what is of a bucket that they do not have.
+    else if (!this.#host.knowsBucket(bucket.id)) completion.complete(dropped(this.#request));
+    else if (bucket.retention?.eviction !== 'noeviction') completion.complete(failedWrite('unreachable'));
+    else completion.complete(replyToWrite(definition, outcome));
   }
 }
 
@@ -163,6 +178,10 @@ export class QuorumRoute implements Route {
       );
       return;
     }
+    if (!this.#host.knowsBucket(bucket.id)) {
+      request.completion.complete(dropped(request));
+      return;
+    }
     switch (quorumUseOf(definition)) {
       case 'read':
         this.#read(request, policy);
@@ -198,14 +217,17 @@ export class QuorumRoute implements Route {
       completion.complete(write);
       return;
     }
-    if (!this.#host.mayApply()) {
+    if (!this.#host.replica.takesMutations) {
       completion.complete(ErrorReply.of('OVERLOADED', 'too much waits to be written back to disk'));
       return;
     }
     const replicas = this.#host.replicaSet(this.#group, policy.n);
     const w = chosen(request.quorum, 'w', policy.w);
     if (w > replicas.members.length) refuseCount(request, 'w', replicas);
-    else this.#host.replica.write(new RoutedWrite(request, write, replicas, w, policy.hintedHandoff));
+    else
+      this.#host.replica.write(
+        new RoutedWrite(request, write, this.#host, replicas, w, policy.hintedHandoff),
+      );
   }
 
   #scan(request: Request, policy: QuorumPolicy): void {
@@ -218,6 +240,10 @@ export class QuorumRoute implements Route {
     const candidates = replicas.others.filter((member) => this.#host.reachable(member));
     new RoutedQuestion(request, this.#host, this.#group, candidates).ask();
   }
+}
+
+function dropped({ bucket }: Request): ErrorReply {
+  return ErrorReply.of('UNKNOWN_BUCKET', `bucket '${bucket.name}' was dropped`);
 }
 
 function chosen(choice: QuorumChoice | undefined, name: 'r' | 'w', ofBucket: number): number {

@@ -69,7 +69,7 @@ class Gathering {
  * One answer for a request whose parts went different ways. An error of one part says what that part did: when it was a
  * write and other parts may have happened, the whole is neither done nor undone.
  */
-function oneOf(
+export function oneOf(
   definition: CommandDefinition,
   replies: readonly Reply[],
   merge: (replies: readonly Reply[]) => Reply,

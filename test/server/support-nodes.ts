@@ -9,8 +9,8 @@ import { SeededRandom } from '../../sim/random.js';
 import { Scheduler } from '../../sim/scheduler.js';
 import { Trace } from '../../sim/trace.js';
 import { SILENT_LOGGER } from '../../src/base/logger.js';
-import type { BucketSpecification } from '../../src/cluster/map.js';
-import { defaultConfiguration } from '../../src/server/configuration/types.js';
+import type { BucketSpecification, NodeRole } from '../../src/cluster/map.js';
+import { defaultConfiguration, type QuorumConfiguration } from '../../src/server/configuration/types.js';
 import { createNode } from '../../src/server/create-node.js';
 import type { Node } from '../../src/server/node.js';
 import type { QuorumChoice, ReadConsistency } from '../../src/server/types.js';
@@ -24,6 +24,8 @@ export interface StartOptions {
   readonly replicas?: number;
   readonly buckets?: readonly BucketSpecification[];
   readonly checkpointIntervalMs?: number;
+  readonly roles?: readonly NodeRole[];
+  readonly quorum?: Partial<QuorumConfiguration>;
 }
 
 export const DEFAULT_BUCKET: BucketSpecification = {
@@ -79,7 +81,12 @@ export class NodeWorld {
     const node = await createNode(
       {
         ...defaults,
-        node: { ...defaults.node, id: options.id ?? `n${number + 1}`, dataDir: '/data' },
+        node: {
+          ...defaults.node,
+          id: options.id ?? `n${number + 1}`,
+          dataDir: '/data',
+          roles: options.roles ?? defaults.node.roles,
+        },
         listen: { resp: `${host}:7001`, http: `${host}:8001`, grpc: address },
         advertise: host,
         cluster: {
@@ -95,6 +102,7 @@ export class NodeWorld {
           syncStrategy: 'blocking',
           checkpointIntervalMs: options.checkpointIntervalMs ?? 1000,
         },
+        quorum: { ...defaults.quorum, ...options.quorum },
         buckets: options.buckets ?? [DEFAULT_BUCKET],
       },
       {

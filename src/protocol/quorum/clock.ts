@@ -21,7 +21,7 @@ export const VERSION_EPOCH_MS = 1_704_067_200_000;
 /** Node ordinals are below this. */
 export const MAX_ORDINALS = 128;
 
-const COUNTERS_PER_MS = 64;
+export const COUNTERS_PER_MS = 64;
 const VERSIONS_PER_MS = COUNTERS_PER_MS * MAX_ORDINALS;
 /** A clock that has given so many milliseconds' versions more than the time has lets keys share one. */
 const SHARING_AHEAD_MS = 20;

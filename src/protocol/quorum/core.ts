@@ -10,6 +10,7 @@
  * - what leaves in one turn leaves in this order: mutations, then questions, so that a replica has the writes of a turn before
  *   it answers the reads of that turn.
  */
+import { COUNTERS_PER_MS, composeVersion, MAX_ORDINALS, VERSION_EPOCH_MS, versionOrdinal } from './clock.js';
 import { QuorumContext } from './context.js';
 import { Participant } from './participant.js';
 import { Reads } from './reads.js';
@@ -24,6 +25,8 @@ import type {
   QuorumWrite,
 } from './types.js';
 import { Writes } from './writes.js';
+
+const LAST_COUNTER = COUNTERS_PER_MS - 1;
 
 export class QuorumCore implements QuorumCoreContract {
   readonly #context: QuorumContext;
@@ -109,6 +112,20 @@ export class QuorumCore implements QuorumCoreContract {
    */
   observe(version: number, wallMs: number): boolean {
     return this.#context.clock.observe(version, wallMs);
+  }
+
+  /**
+   * A version at or above all that this node has given, `atLeast`, and all that other nodes have given by this time; what this node
+   * gives from now on lies above it. 0: the clock would have to run too far ahead.
+   */
+  fence(wallMs: number, atLeast: number): number {
+    const { clock } = this.#context;
+    const endOfNow = composeVersion(Math.max(VERSION_EPOCH_MS, Math.floor(wallMs)), LAST_COUNTER, 0) - 1;
+    const given = clock.next(wallMs, Math.max(endOfNow, atLeast));
+    if (given === 0) return 0;
+    const fence = given - versionOrdinal(given) + MAX_ORDINALS - 1;
+    clock.observe(fence, wallMs);
+    return fence;
   }
 
   hasEffects(): boolean {

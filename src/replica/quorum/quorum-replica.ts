@@ -7,10 +7,13 @@
  *
  * Invariants:
  * - what promises durability (`messagesAfterPersist`, `persisted`) goes only once the journal is synced;
- * - a mutation leaves before any read of the same turn, so a replica has it before it answers that read.
+ * - a mutation leaves before any read of the same turn, so a replica has it before it answers that read;
+ * - what waits in memory for the disk is bounded: a node at the bound takes no mutations, neither of its own clients, who are
+ *   told, nor of peers, for whom its silence is that of a replica that is away.
  */
 import { ByteReader, DecodeError } from '../../base/bytes.js';
 import { invariant } from '../../base/errors.js';
+import { LIMITS } from '../../base/limits.js';
 import type { Env, Timer } from '../../env/env.js';
 import type { AntiEntropy } from '../../protocol/quorum/anti-entropy.js';
 import type { OutgoingRepair } from '../../protocol/quorum/anti-entropy-types.js';
@@ -46,10 +49,13 @@ export interface QuorumReplicaOptions {
   readonly antiEntropy: AntiEntropy;
   readonly handoff: HintedHandoff;
   readonly retention: EventualRetention;
+  /** False while what the engines have not written back yet is at its bound. */
+  readonly mayApply: () => boolean;
 }
 
 /** What waits for one sync of the journal. */
 interface Unsynced {
+  readonly sizeBytes: number;
   readonly persistToken: number;
   readonly messages: readonly OutgoingQuorumMessage[];
   readonly repairs: readonly OutgoingRepair[];
@@ -66,11 +72,16 @@ export class QuorumReplica implements Pumped {
   readonly #antiEntropy: AntiEntropy;
   readonly #handoff: HintedHandoff;
   readonly #retention: EventualRetention;
+  readonly #mayApply: () => boolean;
   /** In the order in which their syncs end. */
   readonly #unsynced: Unsynced[] = [];
   /** Bytes appended since the last sync was asked for, and when the first of them was. */
   #lazyBytes = 0;
   #lazySinceMs = 0;
+  /** Bytes appended and not synced. */
+  #unsyncedBytes = 0;
+  /** Mutations of peers that were not taken because too much waits for the disk. */
+  batchesShed = 0;
   #deadlineTimer: Timer | undefined;
   #stopped = false;
 
@@ -83,6 +94,12 @@ export class QuorumReplica implements Pumped {
     this.#antiEntropy = options.antiEntropy;
     this.#handoff = options.handoff;
     this.#retention = options.retention;
+    this.#mayApply = options.mayApply;
+  }
+
+  /** False when too much waits for the disk already. */
+  get takesMutations(): boolean {
+    return this.#unsyncedBytes < LIMITS.maxUnsyncedJournalBytes && this.#mayApply();
   }
 
   write(write: QuorumWrite): void {
@@ -102,9 +119,14 @@ export class QuorumReplica implements Pumped {
   }
 
   receive(from: NodeId, body: Buffer): void {
+    if (this.#stopped) return;
     const reader = new ByteReader(body);
     const message = decodeQuorumMessage(reader);
     if (reader.remainingBytes > 0) throw new DecodeError('bytes behind a quorum message');
+    if (message.kind === 'mutate' && !this.takesMutations) {
+      this.batchesShed++;
+      return;
+    }
     const nowMs = this.#env.clock.monotonicMs();
     const wallMs = this.#env.clock.wallMs();
     this.#retention.noteTime(nowMs, wallMs);
@@ -113,6 +135,7 @@ export class QuorumReplica implements Pumped {
   }
 
   receiveRepair(from: NodeId, body: Buffer): void {
+    if (this.#stopped) return;
     const nowMs = this.#env.clock.monotonicMs();
     const wallMs = this.#env.clock.wallMs();
     this.#retention.noteTime(nowMs, wallMs);
@@ -153,10 +176,22 @@ export class QuorumReplica implements Pumped {
     this.#pump.markDirty(this);
   }
 
+  /** Fails everything under way and takes nothing any more. */
   stop(): void {
+    if (this.#stopped) return;
     this.#stopped = true;
     this.#deadlineTimer?.cancel();
     this.#core.stop();
+  }
+
+  /**
+   * After `stop`: sends on what was acknowledged from memory, and appends it to the log with hints for all that peers have not
+   * acknowledged. False: nothing waits for a sync.
+   */
+  finish(): boolean {
+    const awaiting: AwaitingSync[] = [];
+    this.collect(awaiting);
+    return this.#unsyncedBytes > 0;
   }
 
   gather(): void {
@@ -193,8 +228,8 @@ export class QuorumReplica implements Pumped {
       this.#lazyBytes > 0 &&
       (this.#lazyBytes >= LAZY_SYNC_BYTES || nowMs - this.#lazySinceMs >= LAZY_SYNC_MS);
     if (isAwaited || isDue) {
+      this.#unsynced.push({ sizeBytes: this.#lazyBytes, persistToken, messages: promises, repairs });
       this.#lazyBytes = 0;
-      this.#unsynced.push({ persistToken, messages: promises, repairs });
       awaiting.push({ replica: this, lastIndex: 0, lastTerm: 0, messages: NOTHING_PROMISED });
     }
     this.#wakeInTime(nowMs);
@@ -212,6 +247,7 @@ export class QuorumReplica implements Pumped {
   sendAfterPersist(): void {
     const unsynced = this.#unsynced.shift();
     invariant(unsynced !== undefined, 'a sync of the journal was waited for');
+    this.#unsyncedBytes -= unsynced.sizeBytes;
     if (unsynced.persistToken !== 0) this.#core.persisted(unsynced.persistToken);
     for (const { to, message } of unsynced.messages) this.#send(to, message);
     for (const message of unsynced.repairs) this.#sendRepair(message);
@@ -225,6 +261,7 @@ export class QuorumReplica implements Pumped {
   #noteLazy(sizeBytes: number, nowMs: number): void {
     if (this.#lazyBytes === 0) this.#lazySinceMs = nowMs;
     this.#lazyBytes += sizeBytes;
+    this.#unsyncedBytes += sizeBytes;
   }
 
   #send(to: NodeId, message: QuorumMessage): void {
