@@ -1,8 +1,8 @@
 /**
  * The key-value state machine of one replica group on one node: entries of the group's log in, state and replies out.
  *
- * State: log time, the buckets opened in this log, their keys in the group's slots (in engines that other groups of the node
- * share), the sessions, and for each slot that came with a snapshot the index it already reflects.
+ * State: log time, the buckets opened in this log with their keys (`open-buckets.ts`), the sessions (`sessions.ts`), and for each
+ * slot that came with a snapshot the index it already reflects (`reflected-slots.ts`).
  *
  * Invariants:
  * - `apply` depends on state and entry alone: no clock, no chance, no cluster map;
@@ -17,13 +17,15 @@ import { mix32, slotOf, TOKEN_END } from '../base/slots.js';
 import { checkArity } from './arguments.js';
 import { BatchCursor } from './batch.js';
 import { readBucket, writeBucket } from './bucket-codec.js';
-import type { CommandDefinition, ExecutionContext, GroupControl } from './command.js';
+import type { CommandDefinition, GroupControl } from './command.js';
 import { quoinEvict } from './commands/quoin-evict.js';
 import { quoinExpire } from './commands/quoin-expire.js';
-import { BucketKeySpace, CLOSED_KEY_SPACE, type UseOptions } from './key-space.js';
+import { type BucketKeySpace, CLOSED_KEY_SPACE, type UseOptions } from './key-space.js';
+import { type CommandContext, type OpenBucket, OpenBuckets } from './open-buckets.js';
+import { ReflectedSlots } from './reflected-slots.js';
 import { commandById } from './registry.js';
 import { ErrorReply, type Reply } from './reply.js';
-import { isBounded, RetentionKeeper } from './retention.js';
+import type { RetentionKeeper } from './retention.js';
 import { APPLIED, NO_SLOT, type Session, SessionTable } from './sessions.js';
 import { type SlotRange, SlotSet } from './slot-ranges.js';
 import {
@@ -70,35 +72,16 @@ const PEEKED: UseOptions = { counts: false, hidesIdle: false };
 const COUNTED_UNLESS_IDLE: UseOptions = { counts: true, hidesIdle: true };
 const PEEKED_UNLESS_IDLE: UseOptions = { counts: false, hidesIdle: true };
 
-/** One open bucket: its keys, and the context that its commands run in (one object, prepared anew for each). */
-interface OpenBucket {
-  readonly keyspace: BucketKeySpace;
-  readonly context: Context;
-}
-
-interface Context extends ExecutionContext {
-  nowMs: number;
-  seed: number;
-}
-
 class StateMachine implements GroupStateMachine {
   readonly group: number;
   readonly #slots: SlotSet;
-  readonly #engines: EngineProvider;
   readonly #sessions = new SessionTable();
-  readonly #buckets = new Map<number, BucketDescription>();
-  readonly #open = new Map<number, OpenBucket>();
-  /** Buckets of which a snapshot brought keys before the log has come to where it opens them: not for commands yet. */
-  readonly #installed = new Map<number, BucketKeySpace>();
-  readonly retention = new Map<number, RetentionKeeper>();
-  #useTimeMs = 0;
+  readonly #buckets: OpenBuckets;
   #leadsSinceMs = -1;
   idleMet: BucketKeySpace['idleMet'] = [];
-  readonly #reflects = new Map<number, number>();
-  /** The highest index in it; past it the map is of no more use. */
-  #reflectsUpTo = 0;
-  readonly #control: GroupControl;
-  readonly #closedContext: Context;
+  /** Of the slots that came with a snapshot. */
+  readonly #reflected = new ReflectedSlots();
+  readonly #closedContext: CommandContext;
   #logTimeMs = 0;
   /** Index and version of the command being applied. */
   #index = 0;
@@ -111,14 +94,23 @@ class StateMachine implements GroupStateMachine {
   constructor(options: StateMachineOptions) {
     this.group = options.group;
     this.#slots = new SlotSet(options.slots);
-    this.#engines = options.engines;
-    this.#control = {
-      openBucket: (bucket) => this.#openBucketFromLog(bucket),
-      dropBucket: (bucketId) => this.#dropBucket(bucketId),
-      isBucketOpen: (bucketId) => this.#open.has(bucketId),
-      clearAllBuckets: () => {
-        for (const { keyspace } of this.#open.values()) keyspace.clear();
-      },
+    this.#buckets = new OpenBuckets({
+      group: options.group,
+      slots: this.#slots,
+      engines: options.engines,
+      control: this.#control(),
+      isReflected: (slot) => this.#reflected.reflects(slot, this.#index),
+    });
+    this.#closedContext = this.#buckets.contextOf(CLOSED_KEY_SPACE, 0);
+  }
+
+  /** What control commands may do. */
+  #control(): GroupControl {
+    return {
+      openBucket: (bucket) => this.#buckets.openFromLog(bucket),
+      dropBucket: (bucketId) => this.#buckets.drop(bucketId),
+      isBucketOpen: (bucketId) => this.#buckets.has(bucketId),
+      clearAllBuckets: () => this.#buckets.clearKeys(),
       removeExpired: (bucketId, key, version) =>
         this.#prepared(bucketId)?.keyspace.removeExpired(key, version) ?? false,
       evict: (bucketId, key, version) => this.#prepared(bucketId)?.keyspace.evict(key, version) ?? false,
@@ -128,7 +120,6 @@ class StateMachine implements GroupStateMachine {
       },
       execute: (bucketId, commandId, args) => this.#executeNested(bucketId, commandId, args),
     };
-    this.#closedContext = this.#contextOf(CLOSED_KEY_SPACE, 0);
   }
 
   get slots(): ReadonlySet<number> {
@@ -140,7 +131,11 @@ class StateMachine implements GroupStateMachine {
   }
 
   get buckets(): ReadonlyMap<number, BucketDescription> {
-    return this.#buckets;
+    return this.#buckets.descriptions;
+  }
+
+  get retention(): ReadonlyMap<number, RetentionKeeper> {
+    return this.#buckets.keepers;
   }
 
   // Applying
@@ -151,8 +146,8 @@ class StateMachine implements GroupStateMachine {
     invariant(index > this.#index, 'entries are applied in order');
     const cursor = new BatchCursor(payload);
     this.#index = index;
-    if (this.#reflects.size > 0 && index > this.#reflectsUpTo) {
-      this.#reflects.clear();
+    if (!this.#reflected.isEmpty && this.#reflected.areAllBefore(index)) {
+      this.#reflected.clear();
       this.#sessions.forgetForetold();
     }
     this.#version = index * VERSIONS_PER_ENTRY;
@@ -198,7 +193,7 @@ class StateMachine implements GroupStateMachine {
     // Keys of one command share a slot, but for expiry and eviction, which look at each key's slot by themselves.
     const key = definition.firstKey === 0 ? undefined : cursor.args[definition.firstKey - 1];
     const slot = key === undefined ? NO_SLOT : slotOf(key);
-    if (this.#reflects.size > 0 && !isUpkeep(definition) && this.#isReflected(slot)) {
+    if (this.#reflected.reflects(slot, this.#index) && !isUpkeep(definition)) {
       const known = session === undefined ? undefined : this.#sessions.foretold(session.key, sequence);
       session?.remember(sequence, slot, known ?? APPLIED);
       return known === undefined || known === APPLIED ? REPLY_FORGOTTEN : known;
@@ -209,11 +204,6 @@ class StateMachine implements GroupStateMachine {
     return reply;
   }
 
-  /** Does a snapshot of this slot reflect the present entry already? */
-  #isReflected(slot: number): boolean {
-    return this.#reflects.size > 0 && this.#index <= (this.#reflects.get(slot) ?? 0);
-  }
-
   #execute(
     bucketId: number,
     definition: CommandDefinition,
@@ -222,7 +212,7 @@ class StateMachine implements GroupStateMachine {
   ): Reply {
     const wrongArity = checkArity(definition, args.length);
     if (wrongArity !== undefined) return wrongArity;
-    const open = this.#open.get(bucketId);
+    const open = this.#buckets.get(bucketId);
     if (open === undefined) {
       // Control commands run before their bucket is open; all others need it.
       if (definition.internal !== true || definition.scope !== 'all-groups') return unknownBucket(bucketId);
@@ -238,7 +228,7 @@ class StateMachine implements GroupStateMachine {
 
   /** Another bucket than the command's own, made ready for the present command. */
   #prepared(bucketId: number): OpenBucket | undefined {
-    const open = this.#open.get(bucketId);
+    const open = this.#buckets.get(bucketId);
     open?.keyspace.prepare(this.#version, this.#logTimeMs, this.#logTimeMs, false);
     return open;
   }
@@ -272,7 +262,7 @@ class StateMachine implements GroupStateMachine {
     invariant(!definition.isWrite, 'a write goes through the log');
     const wrongArity = checkArity(definition, args.length);
     if (wrongArity !== undefined) return wrongArity;
-    const open = this.#open.get(bucketId);
+    const open = this.#buckets.get(bucketId);
     if (open === undefined) return unknownBucket(bucketId);
     const { keyspace, context } = open;
     // What has expired by the log has expired, whatever this leader's clock says.
@@ -288,15 +278,14 @@ class StateMachine implements GroupStateMachine {
   }
 
   noteUseTime(nowMs: number, leadsSinceMs: number): void {
-    this.#useTimeMs = nowMs;
     this.#leadsSinceMs = leadsSinceMs;
-    for (const { access } of this.retention.values()) access.timeMs = nowMs;
+    this.#buckets.noteUseTime(nowMs);
   }
 
   #useByReader(definition: CommandDefinition, keeper: RetentionKeeper): UseOptions {
     if (this.#leadsSinceMs < 0) return PEEKED;
     const peeks = definition.peeks === true;
-    if (!keeper.isIdleFor(this.#useTimeMs - this.#leadsSinceMs)) return peeks ? PEEKED : COUNTED;
+    if (!keeper.isIdleFor(this.#buckets.useTimeMs - this.#leadsSinceMs)) return peeks ? PEEKED : COUNTED;
     return peeks ? PEEKED_UNLESS_IDLE : COUNTED_UNLESS_IDLE;
   }
 
@@ -308,74 +297,12 @@ class StateMachine implements GroupStateMachine {
   ): number {
     // All buckets walk the same stretch of the ring: each may shorten it for those that follow, and the cursor is where the
     // shortest ended. What was found beyond is found again, which does no harm.
-    const buckets = Math.max(1, this.#open.size);
+    const buckets = Math.max(1, this.#buckets.count);
     const budget = Math.max(1, Math.floor(maxKeys / buckets));
     let next = TOKEN_END;
-    for (const { keyspace } of this.#open.values())
+    for (const { keyspace } of this.#buckets.values())
       next = keyspace.findExpired(fromToken, next, budget, nowMs, found);
     return next >= TOKEN_END ? 0 : this.#slots.nextToken(next) % TOKEN_END;
-  }
-
-  // Buckets
-
-  #contextOf(keyspace: ExecutionContext['keyspace'], bucketId: number): Context {
-    return { keyspace, bucketId, control: this.#control, nowMs: 0, seed: 0 };
-  }
-
-  #newKeySpace(bucket: BucketDescription): BucketKeySpace {
-    const engine = this.#engines.open(bucket);
-    return new BucketKeySpace(bucket, engine, this.#slots, (slot) => this.#isReflected(slot));
-  }
-
-  #openBucket(bucket: BucketDescription): void {
-    this.#buckets.set(bucket.id, bucket);
-    let open = this.#open.get(bucket.id);
-    if (open === undefined) {
-      const keyspace = this.#newKeySpace(bucket);
-      open = { keyspace, context: this.#contextOf(keyspace, bucket.id) };
-      this.#open.set(bucket.id, open);
-    }
-    open.keyspace.bucket = bucket;
-    this.#keepBounds(bucket, open.keyspace);
-  }
-
-  /** Gives a bucket the keeper of its bounds, changes it, or takes it away. */
-  #keepBounds(bucket: BucketDescription, keyspace: BucketKeySpace): void {
-    const policy = bucket.retention;
-    if (!isBounded(policy)) {
-      keyspace.keeper = undefined;
-      this.retention.delete(bucket.id);
-      return;
-    }
-    if (keyspace.keeper !== undefined) {
-      keyspace.keeper.policy = policy;
-      return;
-    }
-    const part = { order: this.group, slots: this.#slots.members };
-    const keeper = RetentionKeeper.of({ engine: keyspace.engine, policy, part });
-    if (keeper === undefined) return;
-    keyspace.keeper = keeper;
-    if (this.#useTimeMs > 0) keeper.access.timeMs = this.#useTimeMs;
-    this.retention.set(bucket.id, keeper);
-  }
-
-  /** A bucket begins empty, but for slots that came with a snapshot taken after it was opened. */
-  #openBucketFromLog(bucket: BucketDescription): void {
-    const isNew = !this.#open.has(bucket.id);
-    this.#openBucket(bucket);
-    this.#installed.delete(bucket.id);
-    if (isNew) this.#open.get(bucket.id)?.keyspace.clear();
-  }
-
-  #dropBucket(bucketId: number): boolean {
-    const open = this.#open.get(bucketId);
-    if (open === undefined) return false;
-    // Other groups of this node share the engine, so only this group's slots go.
-    open.keyspace.clear();
-    this.#open.delete(bucketId);
-    this.#buckets.delete(bucketId);
-    this.retention.delete(bucketId);
-    return true;
   }
 
   // Snapshots
@@ -384,15 +311,10 @@ class StateMachine implements GroupStateMachine {
     const writer = new ByteWriter(1024);
     writer.u8(HEAD_FORMAT);
     writer.varint(this.#logTimeMs);
-    const buckets = [...this.#buckets.values()].sort((left, right) => left.id - right.id);
+    const buckets = [...this.buckets.values()].sort((left, right) => left.id - right.id);
     writer.varint(buckets.length);
     for (const bucket of buckets) writeBucket(writer, bucket);
-    const reflects = [...this.#reflects].sort((left, right) => left[0] - right[0]);
-    writer.varint(reflects.length);
-    for (const [slot, index] of reflects) {
-      writer.u16(slot);
-      writer.varint(index);
-    }
+    this.#reflected.write(writer);
     this.#sessions.write(writer);
     this.#sessions.writeForetold(writer, undefined);
     return writer.take();
@@ -403,17 +325,12 @@ class StateMachine implements GroupStateMachine {
     const format = reader.u8();
     if (format !== HEAD_FORMAT) throw new DecodeError(`head format ${format} is not known`);
     this.#logTimeMs = reader.varint();
-    this.#buckets.clear();
-    this.#open.clear();
-    this.#installed.clear();
-    this.retention.clear();
-    for (let left = reader.varint(); left > 0; left--) this.#openBucket(readBucket(reader));
-    if (this.#isEmptied) for (const { keyspace } of this.#open.values()) keyspace.clear();
+    this.#buckets.forgetAll();
+    for (let left = reader.varint(); left > 0; left--) this.#buckets.open(readBucket(reader));
+    if (this.#isEmptied) this.#buckets.clearKeys();
     this.#isEmptied = false;
-    this.#reflects.clear();
-    this.#reflectsUpTo = 0;
     this.#index = 0;
-    for (let left = reader.varint(); left > 0; left--) this.setSlotReflects(reader.u16(), reader.varint());
+    this.#reflected.read(reader);
     this.#sessions.read(reader);
     this.#sessions.foretell(reader);
   }
@@ -422,22 +339,18 @@ class StateMachine implements GroupStateMachine {
     slot: number,
     visitor: (bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number) => void,
   ): void {
-    for (const [bucketId, { keyspace }] of this.#open)
+    for (const [bucketId, { keyspace }] of this.#buckets.entries())
       keyspace.scanSlot(slot, (key, record) =>
         visitor(bucketId, key, record.value, record.version, record.expiresAtMs),
       );
   }
 
   installBucket(bucket: BucketDescription): void {
-    if (this.#open.has(bucket.id) || this.#installed.has(bucket.id)) return;
-    const keyspace = this.#newKeySpace(bucket);
-    // What an earlier, broken off snapshot left there.
-    keyspace.clear();
-    this.#installed.set(bucket.id, keyspace);
+    this.#buckets.install(bucket);
   }
 
   installRecord(bucketId: number, key: Buffer, value: Buffer, version: number, expiresAtMs: number): void {
-    const keyspace = this.#open.get(bucketId)?.keyspace ?? this.#installed.get(bucketId);
+    const keyspace = this.#buckets.target(bucketId);
     invariant(keyspace !== undefined, 'a snapshot names its buckets before their records');
     keyspace.install(key, value, version, expiresAtMs);
   }
@@ -453,17 +366,12 @@ class StateMachine implements GroupStateMachine {
   }
 
   setSlotReflects(slot: number, index: number): void {
-    // A sender that is itself behind what its slots reflect has said so in its head.
-    this.#reflects.set(slot, Math.max(index, this.#reflects.get(slot) ?? 0));
-    this.#reflectsUpTo = Math.max(this.#reflectsUpTo, index);
+    this.#reflected.set(slot, index);
   }
 
   reset(): void {
-    this.#reflects.clear();
-    this.#reflectsUpTo = 0;
-    for (const bucketId of [...this.#open.keys()]) this.#dropBucket(bucketId);
-    for (const keyspace of this.#installed.values()) keyspace.clear();
-    this.#installed.clear();
+    this.#reflected.clear();
+    this.#buckets.dropAll();
     this.#sessions.clear();
     this.#isEmptied = true;
     this.#logTimeMs = 0;
@@ -473,7 +381,7 @@ class StateMachine implements GroupStateMachine {
 
   digestOfSlot(slot: number): number {
     let digest = 0;
-    for (const [bucketId, { keyspace }] of this.#open) {
+    for (const [bucketId, { keyspace }] of this.#buckets.entries()) {
       const part = keyspace.engine.digestOfSlot(slot);
       if (part !== 0) digest ^= mix32(part + Math.imul(bucketId + 1, 0x9e3779b1));
     }
