@@ -24,14 +24,28 @@ export interface SessionApp {
   readonly close: () => Promise<void>;
 }
 
+export interface SessionAppOptions {
+  /** Number of the bucket that keeps the sessions, as `quoin bucket describe NAME` tells it; 0 is `default`. */
+  readonly bucket?: number;
+  /**
+   * The bucket is an eventual one (of quorum replication). There a time to live is part of a write, so a session cannot be touched
+   * without being written: it lives on from its last change.
+   */
+  readonly eventual?: boolean;
+}
+
 /**
  * `nodes`: URLs of some or all nodes, `redis://host:port`. More than one, so that the application also starts when one of
  * them is down; the client finds the others by itself.
  */
-export async function createSessionApp(nodes: readonly string[], secret: string): Promise<SessionApp> {
+export async function createSessionApp(
+  nodes: readonly string[],
+  secret: string,
+  { bucket = 0, eventual = false }: SessionAppOptions = {},
+): Promise<SessionApp> {
   const client = createCluster({
     rootNodes: nodes.map((url) => ({ url })),
-    defaults: { socket: { reconnectStrategy: RECONNECT_MS, connectTimeout: 2000 } },
+    defaults: { database: bucket, socket: { reconnectStrategy: RECONNECT_MS, connectTimeout: 2000 } },
     // A node that has died is asked for no longer than this; then its slots are asked of the new leaders.
     topologyRefreshOnReconnectionAttemptStrategy: TOPOLOGY_REFRESH_MS,
   });
@@ -42,7 +56,7 @@ export async function createSessionApp(nodes: readonly string[], secret: string)
   const app = express();
   app.use(
     session({
-      store: new RedisStore({ client, prefix: 'session:', ttl: SESSION_SECONDS }),
+      store: new RedisStore({ client, prefix: 'session:', ttl: SESSION_SECONDS, disableTouch: eventual }),
       secret,
       resave: false,
       saveUninitialized: false,
