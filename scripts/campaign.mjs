@@ -1,8 +1,8 @@
 /**
- * `npm run campaign`: the long proof. The simulator over many seeds, then the process tests with many kills; the same code that
- * `npm test` runs for a short while.
+ * `npm run campaign`: the long proof. The simulator over many seeds, then the process tests with many kills and with nodes away for
+ * long (`--away`: seconds); the same code that `npm test` runs for a short while.
  *
- *   npm run campaign -- --seeds 200 --steps 100000 --kills 100 --seed 1
+ *   npm run campaign -- --seeds 200 --steps 100000 --kills 100 --away 60 --seed 1
  *
  * Ends with 1 when either has found something; what to run again stands in its output.
  */
@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { ensureBuilt, ensureInstalled, ROOT, runScript, SetupError } from './ensure.mjs';
 import { runChild } from './run-child.mjs';
 
-const DEFAULTS = { seeds: '200', steps: '100000', kills: '100', seed: '1' };
+const DEFAULTS = { seeds: '200', steps: '100000', kills: '100', away: '60', seed: '1' };
 
 function readOptions() {
   const options = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, { type: 'string' }]));
@@ -27,7 +27,7 @@ function readOptions() {
 }
 
 await runScript(async () => {
-  const { seeds, steps, kills, seed } = readOptions();
+  const { seeds, steps, kills, away, seed } = readOptions();
   await ensureInstalled();
   await ensureBuilt();
   const simulation = await runChild(process.execPath, [
@@ -36,6 +36,7 @@ await runScript(async () => {
     ...['--seeds', seeds, '--steps', steps, '--seed', seed],
   ]);
   process.env.QUOIN_KILLS = kills;
+  process.env.QUOIN_AWAY_SECONDS = away;
   process.env.QUOIN_SEED = seed;
   const runner = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
   const processes = await runChild(process.execPath, [runner, 'run', '--project', 'process']);
