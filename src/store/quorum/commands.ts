@@ -99,7 +99,8 @@ export function refusalOf(
   definition: CommandDefinition,
   bucket: Pick<BucketDescription, 'name'>,
 ): ErrorReply {
-  const command = definition.name === 'quoin.exec' ? 'exec' : definition.name;
+  // What doors call put and delete are commands of their own inside.
+  const command = definition.name.replace('quoin.', '');
   const use = quorumUseOf(definition);
   if (use === 'control' || use === 'flush' || use === undefined) {
     return ErrorReply.of(
@@ -107,9 +108,10 @@ export function refusalOf(
       `'${command}' is not carried out by the replicas of bucket '${bucket.name}', whose replication is quorum`,
     );
   }
+  const options = use === 'write' ? ' with these options' : '';
   return ErrorReply.of(
     'READ_MODIFY_WRITE',
-    `'${command}' reads before it writes, which bucket '${bucket.name}' of quorum replication cannot do safely; buckets of raft replication can`,
+    `'${command}'${options} reads before it writes, which bucket '${bucket.name}' of quorum replication cannot do safely; buckets of raft replication can`,
   );
 }
 
