@@ -5,14 +5,17 @@
  * repeats the operation, at another node, under the same sequence until it has an answer: exactly once is its right.
  */
 import { ERRORS } from '../src/base/errors.js';
-import type { ReadConsistency } from '../src/server/types.js';
+import type { QuorumChoice, ReadConsistency } from '../src/server/types.js';
 import { ErrorReply, type Reply } from '../src/store/reply.js';
 import type { SessionStamp } from '../src/store/types.js';
 import type { SeededRandom } from './random.js';
 
-/** How an operation ended. `failed`: certainly without effect. `maybe`: nobody knows. */
+/**
+ * How an operation ended. `failed`: certainly without effect. `maybe`: nobody knows. `version`: what a write to an eventual
+ * bucket got.
+ */
 export type Answer =
-  | { readonly kind: 'reply'; readonly reply: Reply }
+  | { readonly kind: 'reply'; readonly reply: Reply; readonly version?: number | undefined }
   | { readonly kind: 'failed'; readonly reply: ErrorReply | undefined }
   | { readonly kind: 'maybe' };
 
@@ -25,6 +28,8 @@ export interface Attempt {
   readonly session: SessionStamp | undefined;
   /** The node to ask, when it runs; undefined: any. */
   readonly home: number | undefined;
+  /** For eventual buckets. */
+  readonly quorum?: QuorumChoice | undefined;
 }
 
 /** What a client needs of the simulated cluster. */
@@ -68,6 +73,29 @@ export class SimulatedClient {
 
   later(delayMs: number, callback: () => void): void {
     this.#gate.later(delayMs, callback);
+  }
+
+  /** One attempt with a quorum of its own, at an eventual bucket. Never repeated: each repetition would be a write of its own. */
+  once(
+    command: string,
+    args: readonly string[],
+    bucket: string,
+    quorum: QuorumChoice,
+    done: (answer: Answer) => void,
+  ): void {
+    this.#gate.attempt(
+      this.random,
+      {
+        command,
+        bucket,
+        args: args.map((word) => Buffer.from(word)),
+        consistency: 'linearizable',
+        session: undefined,
+        home: this.home,
+        quorum,
+      },
+      done,
+    );
   }
 
   read(command: string, args: readonly string[], done: (answer: Answer) => void, bucket = 'default'): void {

@@ -8,13 +8,16 @@ import type { Clock, Timer } from '../src/env/env.js';
 import type { SeededRandom } from './random.js';
 import type { Scheduler, SimulatedProcess } from './scheduler.js';
 
-/** Wall time at which every simulation begins: an arbitrary day. */
-const EPOCH_WALL_MS = 1_700_000_000_000;
+/** Wall time at which every simulation begins: an arbitrary day after the one from which versions are counted. */
+const EPOCH_WALL_MS = 1_750_000_000_000;
 
 /** How one machine's clocks differ from virtual time. */
 export class MachineClock {
   /** Added to the wall clock; changed by jumps. */
   skewMs: number;
+  /** Added besides while the clock is wrong. */
+  aheadMs = 0;
+  wasWrong = false;
   /** Ratio of this machine's monotonic time to virtual time. */
   readonly rate: number;
   readonly originMs: number;
@@ -23,6 +26,11 @@ export class MachineClock {
     this.skewMs = skewMs;
     this.rate = rate;
     this.originMs = originMs;
+  }
+
+  /** Wall time at this virtual time. */
+  wallMs(virtualMs: number): number {
+    return Math.floor(EPOCH_WALL_MS + virtualMs * this.rate + this.skewMs + this.aheadMs);
   }
 }
 
@@ -58,7 +66,7 @@ export class SimulatedClock implements Clock {
   }
 
   wallMs(): number {
-    return Math.floor(EPOCH_WALL_MS + this.#virtualMs() * this.#machine.rate + this.#machine.skewMs);
+    return this.#machine.wallMs(this.#virtualMs());
   }
 
   monotonicMs(): number {

@@ -7,12 +7,13 @@
  * - a request under way at a node that is killed ends as 'maybe' (writes may have happened).
  */
 import { InvariantViolation, QuoinError } from '../src/base/errors.js';
-import type { Completion, NodeServer } from '../src/server/types.js';
+import { slotOf } from '../src/base/slots.js';
+import type { ClusterMap } from '../src/cluster/map.js';
+import type { NodeServer } from '../src/server/types.js';
 import { commandByName } from '../src/store/registry.js';
-import type { Reply } from '../src/store/reply.js';
 import type { Checkers } from './checkers/checkers.js';
 import { SimulationViolation } from './checkers/violation.js';
-import { type Answer, type Attempt, answerOf, type Gate, type SimulatedClient } from './client.js';
+import type { Answer, Attempt, Gate, SimulatedClient } from './client.js';
 import { SimulatedMachine } from './env.js';
 import type { CrashMode } from './inode.js';
 import type { SimulatedFabric } from './network.js';
@@ -21,6 +22,7 @@ import type { SeededRandom } from './random.js';
 import type { ScheduledEvent, Scheduler, SimulatedProcess } from './scheduler.js';
 import { NodeStorage } from './storage.js';
 import type { Swarm } from './swarm.js';
+import { Underway } from './underway.js';
 import type { BucketAdministration } from './workloads/buckets.js';
 
 /** How long a client waits for a change of the cluster map. */
@@ -44,45 +46,23 @@ export interface ClusterNode {
   excusedFailures: number;
   /** The operator leaves it dead. */
   retired: boolean;
+  /** It is not started before. */
+  awayUntilMs: number;
   /** Its disk was replaced by an empty one. */
   wiped: boolean;
   readonly underWay: Set<Underway>;
+}
+
+/** A disk that was replaced by an empty one. */
+export interface LostDisk {
+  readonly node: string;
+  readonly atMs: number;
 }
 
 export interface ClusterCounters {
   starts: number;
   refusedStarts: number;
   excusedFailures: number;
-}
-
-/** One attempt of a client at one node. */
-class Underway implements Completion {
-  readonly #cluster: SimulatedCluster;
-  readonly #node: ClusterNode;
-  readonly #done: (answer: Answer) => void;
-  #timeout: ScheduledEvent | undefined;
-  #over = false;
-
-  constructor(cluster: SimulatedCluster, node: ClusterNode, done: (answer: Answer) => void) {
-    this.#cluster = cluster;
-    this.#node = node;
-    this.#done = done;
-    this.#timeout = cluster.later(cluster.clientTimeoutMs, () => this.end({ kind: 'maybe' }));
-    node.underWay.add(this);
-  }
-
-  complete(reply: Reply): void {
-    this.end(answerOf(reply));
-  }
-
-  end(answer: Answer): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#timeout?.cancel();
-    this.#timeout = undefined;
-    this.#node.underWay.delete(this);
-    this.#cluster.later(0, () => this.#done(answer));
-  }
 }
 
 export interface ClusterOptions {
@@ -103,7 +83,14 @@ export class SimulatedCluster implements Gate, BucketAdministration {
   readonly #swarm: Swarm;
   readonly #checkers: Checkers;
   closing = false;
+  /** Processes that ended without a word so far. */
+  kills = 0;
+  readonly lostDisks: LostDisk[] = [];
+  clocksHealedAtMs = 0;
+  /** The attempt that a node is being handed right now. */
+  submitting: { version: number | undefined } | undefined;
   #violation: Error | undefined;
+  #layout: ClusterMap | undefined;
 
   constructor(options: ClusterOptions) {
     const { scheduler, fabric, random, swarm } = options;
@@ -133,6 +120,7 @@ export class SimulatedCluster implements Gate, BucketAdministration {
         undoFlip: undefined,
         excusedFailures: 0,
         retired: false,
+        awayUntilMs: 0,
         wiped: false,
         underWay: new Set(),
       };
@@ -162,7 +150,7 @@ export class SimulatedCluster implements Gate, BucketAdministration {
   }
 
   start(node: ClusterNode): void {
-    if (node.state !== 'down' || node.retired) return;
+    if (node.state !== 'down' || node.retired || node.awayUntilMs > this.nowMs) return;
     const { process, env } = node.machine.start();
     node.state = 'starting';
     node.lives++;
@@ -211,6 +199,7 @@ export class SimulatedCluster implements Gate, BucketAdministration {
   }
 
   kill(node: ClusterNode, mode: CrashMode): void {
+    this.kills++;
     node.machine.kill(mode);
     node.storage.crash();
     node.state = 'down';
@@ -218,13 +207,14 @@ export class SimulatedCluster implements Gate, BucketAdministration {
     for (const attempt of [...node.underWay]) attempt.end({ kind: 'maybe' });
   }
 
-  /** The disk dies and is replaced; the node starts anew without knowing what it had promised. */
+  /** The disk dies and is replaced; the node starts anew without knowing what it had promised, and is let in again. */
   wipe(node: ClusterNode): void {
     this.kill(node, 'lose');
     node.machine.disk.wipe();
     node.storage.wipe();
     node.wiped = true;
     node.undoFlip = undefined;
+    this.lostDisks.push({ node: node.id, atMs: this.nowMs });
     this.startLater(node, RESTART_MS);
   }
 
@@ -275,17 +265,13 @@ export class SimulatedCluster implements Gate, BucketAdministration {
       const map = server.map();
       if (map !== undefined) this.#checkers.ownership.holds(`${node.id}, life ${node.lives}`, map);
       const { phase, reason } = server.state();
-      if (node.wiped && phase === 'serving') {
-        this.report(new SimulationViolation('lost disk', `${node.id} serves although it has lost its disk`));
+      if (node.wiped && server.groupStatus().some(({ local }) => local !== undefined)) {
+        this.report(
+          new SimulationViolation('lost disk', `${node.id} is in a Raft group although it has lost its disk`),
+        );
         return;
       }
       if (phase !== 'failed') continue;
-      if (node.wiped) {
-        // It has noticed. Bringing it back under a new incarnation is a change of membership.
-        node.retired = true;
-        this.kill(node, 'keep');
-        continue;
-      }
       if (!this.#diskFailedInThisLife(node) && node.undoFlip === undefined) {
         this.report(new SimulationViolation('node', `${node.id} has failed: ${reason}`));
         return;
@@ -306,6 +292,36 @@ export class SimulatedCluster implements Gate, BucketAdministration {
     } catch (error) {
       this.report(error);
     }
+  }
+
+  /** Groups, their members and slots, which never change. */
+  get layout(): ClusterMap {
+    this.#layout ??= this.nodes.find(({ server }) => server?.map() !== undefined)?.server?.map();
+    if (this.#layout === undefined) throw new Error('no cluster has formed');
+    return this.#layout;
+  }
+
+  /** Nodes that hold a key of an eventual bucket with n replicas. */
+  replicasOf(key: string, n: number): readonly string[] {
+    const { slotOwners, groups } = this.layout;
+    const owner = slotOwners[slotOf(Buffer.from(key))];
+    return groups.find(({ id }) => id === owner)?.members.slice(0, n) ?? [];
+  }
+
+  /** Wall times of all machines, the latest first; of a machine whose clock was wrong, as if it still were. */
+  wallTimesMs(wrongClockMs: number): readonly number[] {
+    return this.nodes
+      .map(({ machine: { clock } }) => {
+        const extraMs = clock.wasWrong ? wrongClockMs - clock.aheadMs : 0;
+        return clock.wallMs(this.nowMs) + extraMs;
+      })
+      .sort((a, b) => b - a);
+  }
+
+  /** Someone sets the wrong clocks right. */
+  healClocks(): void {
+    this.clocksHealedAtMs = this.nowMs;
+    for (const { machine } of this.nodes) machine.clock.aheadMs = 0;
   }
 
   running(): ClusterNode[] {
@@ -339,6 +355,7 @@ export class SimulatedCluster implements Gate, BucketAdministration {
         underWay.end({ kind: 'failed', reply: undefined });
         return;
       }
+      this.submitting = underWay;
       server.submit({
         definition,
         bucket,
@@ -347,7 +364,9 @@ export class SimulatedCluster implements Gate, BucketAdministration {
         consistency: attempt.consistency,
         ordered: false,
         session: attempt.session,
+        quorum: attempt.quorum,
       });
+      this.submitting = undefined;
     });
   }
 

@@ -3,9 +3,8 @@
  * a run lasts, and the simulator must find it within a bounded number of seeds (`test/sim/mutations.test.ts`).
  *
  * Bugs that need a rare chain of events (a vote given twice across a restart, figure 8 of the Raft paper) are left to the
- * tests of the Raft core, which play the chain.
+ * tests of the Raft core, which play the chain. Those of the eventual buckets stand in `eventual-mutations.ts`.
  */
-
 import type { Env } from '../src/env/env.js';
 import { RaftCore } from '../src/protocol/raft/core.js';
 import { Election } from '../src/protocol/raft/election.js';
@@ -20,20 +19,12 @@ import { BucketKeySpace } from '../src/store/key-space.js';
 import { Session, SessionTable } from '../src/store/sessions.js';
 import { createStateMachine } from '../src/store/state-machine.js';
 import type { GroupStateMachine } from '../src/store/types.js';
+import { EVENTUAL_MUTATIONS } from './eventual-mutations.js';
 import { Inode } from './inode.js';
+import type { Mutation } from './mutation.js';
 import type { AnyReplica } from './observe.js';
 import { patchHidden, patchMethod, undoAll } from './patch.js';
 import type { Focus } from './swarm.js';
-
-export interface Mutation {
-  readonly name: string;
-  /** What is wrong, as one sentence. */
-  readonly sentence: string;
-  /** Where it hurts: the faults that runs with this bug are made of. */
-  readonly focus: Focus;
-  /** Plants the bug; returns how to take it out again. */
-  apply(): () => void;
-}
 
 const POWER_LOSSES: Focus = { crashEveryMs: 600, massCrashRate: 0.3, powerLossRate: 1, downMeanMs: 50 };
 
@@ -114,7 +105,7 @@ function isHost(value: unknown): value is { readonly env: Env } {
   return typeof value === 'object' && value !== null && 'env' in value;
 }
 
-export const MUTATIONS: readonly Mutation[] = [
+const RAFT_MUTATIONS: readonly Mutation[] = [
   {
     name: 'sync-does-nothing',
     sentence: 'The disk answers that a sync is done and writes nothing.',
@@ -304,6 +295,8 @@ export const MUTATIONS: readonly Mutation[] = [
     apply: () => patchMethod(Replication.prototype, 'tick', () => () => {}),
   },
 ];
+
+export const MUTATIONS: readonly Mutation[] = [...RAFT_MUTATIONS, ...EVENTUAL_MUTATIONS];
 
 export function mutationByName(name: string): Mutation | undefined {
   return MUTATIONS.find((mutation) => mutation.name === name);

@@ -23,6 +23,8 @@ export interface NemesisCounters {
   clockJumps: number;
   diskStalls: number;
   wipedDisks: number;
+  absences: number;
+  wrongClocks: number;
 }
 
 export class Nemesis {
@@ -36,6 +38,8 @@ export class Nemesis {
     clockJumps: 0,
     diskStalls: 0,
     wipedDisks: 0,
+    absences: 0,
+    wrongClocks: 0,
   };
   readonly #cluster: SimulatedCluster;
   readonly #swarm: Swarm;
@@ -49,11 +53,13 @@ export class Nemesis {
   }
 
   start(): void {
+    this.#setClockWrong();
     this.#every('crash', this.#swarm.crashEveryMs, (random) => this.#crash(random));
     this.#every('partition', this.#swarm.partitionEveryMs, (random) => this.#partition(random));
     this.#every('disk stall', this.#swarm.diskStallEveryMs, (random) => this.#stallDisks(random));
     this.#every('pause', this.#swarm.pauseEveryMs, (random) => this.#pause(random));
     this.#wipeOnce();
+    this.#every('away', this.#swarm.awayEveryMs, (random) => this.#sendAway(random));
     this.#every('clock', this.#swarm.clockJumpEveryMs, (random) => this.#jump(random));
   }
 
@@ -102,6 +108,28 @@ export class Nemesis {
       if (random.chance(this.#swarm.bitFlipRate)) this.#cluster.flipBit(node);
       this.#cluster.startLater(node, random.exponential(this.#swarm.downMeanMs));
     }
+  }
+
+  #setClockWrong(): void {
+    const { wrongClockMs } = this.#swarm;
+    if (wrongClockMs === 0) return;
+    this.counters.wrongClocks++;
+    const { clock } = this.#random.fork('wrong clock').pick(this.#cluster.nodes).machine;
+    clock.aheadMs = wrongClockMs;
+    clock.wasWrong = true;
+  }
+
+  /** One node at a time. */
+  #sendAway(random: SeededRandom): void {
+    const { nodes } = this.#cluster;
+    if (nodes.some(({ awayUntilMs }) => awayUntilMs > this.#cluster.nowMs)) return;
+    const node = random.pick(nodes);
+    if (node.state === 'down') return;
+    const awayMs = random.exponential(this.#swarm.awayMeanMs);
+    node.awayUntilMs = this.#cluster.nowMs + awayMs;
+    this.counters.absences++;
+    this.#cluster.kill(node, this.#crashMode(random));
+    this.#cluster.startLater(node, awayMs);
   }
 
   /** Only where the others are a majority of every group. */

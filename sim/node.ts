@@ -6,7 +6,7 @@ import { SILENT_LOGGER } from '../src/base/logger.js';
 import type { Env } from '../src/env/env.js';
 import { defaultConfiguration, type NodeConfiguration } from '../src/server/configuration/types.js';
 import { createNode } from '../src/server/create-node.js';
-import type { NodeServer } from '../src/server/types.js';
+import type { BucketSpecification, NodeServer } from '../src/server/types.js';
 import type { NodeStorage } from './storage.js';
 import type { Swarm } from './swarm.js';
 
@@ -21,6 +21,29 @@ export interface NodeStart {
 }
 
 const DATA_DIRECTORY = '/data';
+
+/** Buckets of quorum replication: one whose quorums overlap, one where a single replica's word is enough. */
+export const EVENTUAL_BUCKET = 'eventual';
+export const LOOSE_BUCKET = 'loose';
+const EVENTUAL_REPLICAS = 3;
+
+/** Replicas of each key of an eventual bucket. */
+export function eventualReplicas(nodes: number): number {
+  return Math.min(EVENTUAL_REPLICAS, nodes);
+}
+
+function eventualBucket({ addresses, swarm }: NodeStart, name: string, quorum: number): BucketSpecification {
+  const { engine, readRepair, hintedHandoff, antiEntropy } = swarm.quorum;
+  const n = eventualReplicas(addresses.length);
+  const count = Math.min(quorum, n);
+  return {
+    name,
+    replication: 'quorum',
+    engine,
+    ttlMs: 0,
+    quorum: { n, r: count, w: count, readRepair, hintedHandoff, antiEntropy },
+  };
+}
 
 function configurationOf(start: NodeStart): NodeConfiguration {
   const { id, addresses, swarm } = start;
@@ -44,7 +67,12 @@ function configurationOf(start: NodeStart): NodeConfiguration {
       checkpointIntervalMs: swarm.checkpointIntervalMs,
       syncStrategy: swarm.syncStrategy,
     },
-    buckets: [{ name: 'default', replication: 'raft', engine: swarm.engine, ttlMs: 0 }],
+    quorum: swarm.quorum,
+    buckets: [
+      { name: 'default', replication: 'raft', engine: swarm.engine, ttlMs: 0 },
+      eventualBucket(start, EVENTUAL_BUCKET, 2),
+      eventualBucket(start, LOOSE_BUCKET, 1),
+    ],
   };
 }
 

@@ -1,8 +1,10 @@
 /**
- * Watches what replicas do, from outside: while a run lasts, a few methods of `Replica` and `RaftCore` are wrapped by ones
- * that tell the checkers and then do what they always did.
+ * Watches what replicas do, from outside: while a run lasts, a few methods of theirs are wrapped by ones that tell the
+ * checkers and then do what they always did.
  */
+import type { QuorumWrite, WriteOutcome } from '../src/protocol/quorum/types.js';
 import { RaftCore } from '../src/protocol/raft/core.js';
+import { QuorumReplica } from '../src/replica/quorum/quorum-replica.js';
 import { Replica } from '../src/replica/replica.js';
 import type { Checkers } from './checkers/checkers.js';
 import { patchHidden, patchMethod, undoAll } from './patch.js';
@@ -68,4 +70,49 @@ export function observeReplicas(
       return next([watched]);
     }),
   ]);
+}
+
+/** A write that tells which version it got, also where the client is told something else. */
+class ObservedWrite implements QuorumWrite {
+  readonly bucketId: number;
+  readonly key: Buffer;
+  readonly value: Buffer;
+  readonly expiresAtMs: number;
+  readonly replicas: QuorumWrite['replicas'];
+  readonly w: number;
+  readonly durable: boolean;
+  readonly hinted: boolean;
+  readonly #write: QuorumWrite;
+  readonly #observer: { version: number | undefined };
+
+  constructor(write: QuorumWrite, observer: { version: number | undefined }) {
+    this.bucketId = write.bucketId;
+    this.key = write.key;
+    this.value = write.value;
+    this.expiresAtMs = write.expiresAtMs;
+    this.replicas = write.replicas;
+    this.w = write.w;
+    this.durable = write.durable;
+    this.hinted = write.hinted;
+    this.#write = write;
+    this.#observer = observer;
+  }
+
+  written(outcome: WriteOutcome): void {
+    if (outcome.ok) this.#observer.version = outcome.version;
+    this.#write.written(outcome);
+  }
+}
+
+/** Tells the attempt that a node is being handed which version its write to an eventual bucket gets. */
+export function observeWrites(submitting: () => { version: number | undefined } | undefined): () => void {
+  return patchMethod(
+    QuorumReplica.prototype,
+    'write',
+    (original) =>
+      function (this: QuorumReplica, write) {
+        const observer = submitting();
+        original.call(this, observer === undefined ? write : new ObservedWrite(write, observer));
+      },
+  );
 }

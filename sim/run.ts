@@ -5,28 +5,35 @@
  * 2. safety: clients work while the nemesis does its worst;
  * 3. liveness: faults end, all nodes or all but one come back, and every group must take a write at every node soon;
  * 4. calm: clients go on until the steps are used up;
- * 5. verification: clients end, every key is read once more, replicas are compared, histories are checked.
+ * 5. verification: clients end, the last node comes back, every key is read once more, eventual buckets converge, replicas are
+ *    compared, histories are checked.
  *
  * Steps are events executed in phases 1 to 4. Where there are too few for healing, it takes what it needs; those are
  * counted with the verification's.
  */
-import { SLOT_COUNT, slotOf } from '../src/base/slots.js';
+import { SLOT_COUNT } from '../src/base/slots.js';
 import { Checkers } from './checkers/checkers.js';
+import { EventualKeys } from './checkers/eventual-keys.js';
 import { requireEqualDigests } from './checkers/replica-digests.js';
+import { requireWithinDrift } from './checkers/version-clocks.js';
 import { SimulationViolation } from './checkers/violation.js';
 import { SimulatedClient } from './client.js';
-import { type ClusterNode, SimulatedCluster } from './cluster.js';
+import { SimulatedCluster } from './cluster.js';
+import { Convergence } from './convergence.js';
 import { changeLimits } from './limits.js';
 import { Nemesis } from './nemesis.js';
 import { CALM_NETWORK, SimulatedFabric } from './network.js';
-import { observeReplicas } from './observe.js';
+import { EVENTUAL_BUCKET, eventualReplicas, LOOSE_BUCKET } from './node.js';
+import { observeReplicas, observeWrites } from './observe.js';
 import { undoAll } from './patch.js';
+import { Probes, probeKeys } from './probes.js';
 import { SeededRandom } from './random.js';
 import { Scheduler } from './scheduler.js';
-import { describeSwarm, drawSwarm, type Focus, focusSwarm, type Swarm } from './swarm.js';
+import { clockDifferenceMs, describeSwarm, drawSwarm, type Focus, focusSwarm, type Swarm } from './swarm.js';
 import { Trace } from './trace.js';
 import { BucketWorkload } from './workloads/buckets.js';
 import { CounterWorkload } from './workloads/counters.js';
+import { EventualWorkload } from './workloads/eventual.js';
 import { ExpiryWorkload } from './workloads/expiry.js';
 import { RegisterWorkload } from './workloads/registers.js';
 import { TransferWorkload } from './workloads/transfers.js';
@@ -80,6 +87,9 @@ class Run {
   readonly #cluster: SimulatedCluster;
   readonly #nemesis: Nemesis;
   readonly #workloads: readonly { readonly workload: Workload; readonly clients: number }[];
+  /** What is known of the eventual buckets' keys, by bucket. */
+  readonly #eventualKeys = new Map<string, EventualKeys>();
+  #convergedMs = 0;
   #clientsBusy = 0;
 
   constructor(options: RunOptions) {
@@ -97,8 +107,7 @@ class Run {
       checkers: this.#checkers,
     });
     this.#nemesis = new Nemesis(this.#cluster, swarm, this.#random.fork('nemesis'));
-    const jumpMs = swarm.clockJumpEveryMs > 0 ? swarm.clockJumpMaxMs : 0;
-    const differenceMs = 2 * (swarm.clockSkewMaxMs + jumpMs);
+    const differenceMs = clockDifferenceMs(swarm, 0);
     this.#workloads = [
       { workload: new RegisterWorkload(this.#random.fork('registers')), clients: swarm.registerClients },
       { workload: new CounterWorkload(), clients: swarm.counterClients },
@@ -106,7 +115,37 @@ class Run {
       { workload: new TransferWorkload(), clients: swarm.transferClients },
       { workload: new ExpiryWorkload(2 * differenceMs, swarm.clockDriftMax), clients: swarm.expiryClients },
       { workload: new BucketWorkload(this.#cluster), clients: swarm.bucketClients },
+      { workload: this.#eventualWorkload(EVENTUAL_BUCKET, 2), clients: swarm.eventualClients },
+      { workload: this.#eventualWorkload(LOOSE_BUCKET, 1), clients: swarm.looseClients },
     ];
+  }
+
+  #eventualWorkload(bucket: string, quorum: number): Workload {
+    const n = eventualReplicas(this.#options.nodes);
+    const keys = new EventualKeys({
+      bucket,
+      readRepair: this.#swarm.quorum.readRepair,
+      history: this.#cluster,
+      membersOf: (key) => this.#cluster.replicasOf(key, n),
+      clockDifferenceMs: (nowMs) => clockDifferenceMs(this.#swarm, nowMs),
+    });
+    this.#eventualKeys.set(bucket, keys);
+    const count = Math.min(quorum, n);
+    return new EventualWorkload({
+      bucket,
+      keys,
+      n,
+      r: count,
+      w: count,
+      judgeVersion: (version, w) => this.#judgeVersion(version, w),
+    });
+  }
+
+  #judgeVersion(version: number, w: number): void {
+    // After a jump nobody knows what a clock has shown.
+    if (this.#swarm.clockJumpEveryMs > 0) return;
+    const { wrongClockMs, quorum } = this.#swarm;
+    requireWithinDrift(version, w, this.#cluster.wallTimesMs(wrongClockMs), quorum.maxClockDriftMs);
   }
 
   async run(): Promise<RunResult> {
@@ -115,6 +154,7 @@ class Run {
       observeReplicas(this.#checkers, (node, group, error) =>
         this.#cluster.replicaFailed(node, group, error),
       ),
+      observeWrites(() => this.#cluster.submitting),
     ]);
     let steps = 0;
     try {
@@ -170,63 +210,30 @@ class Run {
     this.#fabric.faults = CALM_NETWORK;
     this.#fabric.healAll();
     this.#cluster.endDiskFaults();
-    const wiped = nodes.find((node) => node.wiped);
-    const dead =
-      wiped ??
-      (this.#swarm.healOnlyMajority && nodes.length > 2 ? this.#random.fork('heal').pick(nodes) : undefined);
-    if (dead !== undefined) {
+    this.#cluster.healClocks();
+    // Groups of a node that has lost its disk have no other member to spare.
+    const mayStayDead = this.#swarm.healOnlyMajority && nodes.length > 2 && !nodes.some(({ wiped }) => wiped);
+    if (mayStayDead) {
+      const dead = this.#random.fork('heal').pick(nodes);
       dead.retired = true;
       this.#cluster.kill(dead, 'keep');
     }
+    for (const node of nodes) node.awayUntilMs = 0;
     for (const node of nodes) if (node.state === 'down') this.#cluster.startLater(node, 100);
     const withinMs = LIVENESS_EXTRA_MS + LIVENESS_ELECTION_TIMEOUTS * this.#swarm.electionTimeoutMs;
     const healed = nodes.filter((node) => !node.retired);
     const serving = await this.#until(() => healed.every((node) => node.server?.ready() === true), withinMs);
     if (!serving)
       throw new SimulationViolation('liveness', `healed nodes do not serve: ${this.#describeNodes()}`);
-    const waiting = new Set<string>();
-    for (const node of healed) for (const key of this.#keyOfEachGroup(node)) this.#probe(node, key, waiting);
-    const written = await this.#until(() => waiting.size === 0, withinMs);
+    const probes = new Probes(this.#cluster, this.#swarm);
+    probes.start(healed);
+    const { waiting } = probes;
+    const written = await this.#until(() => waiting.size === 0, withinMs + probes.clocksWithinMs);
     if (!written)
       throw new SimulationViolation(
         'liveness',
         `no write of ${[...waiting].join(', ')} in ${withinMs} ms: ${this.#describeNodes()}`,
       );
-  }
-
-  /** A key for each group that owns slots. */
-  #keyOfEachGroup(node: ClusterNode): string[] {
-    const map = node.server?.map();
-    const keys = new Map<number, string>();
-    const wanted = (map?.groups.length ?? 1) - 1;
-    for (let i = 0; i < SLOT_COUNT && keys.size < wanted; i++) {
-      const key = `probe-${i}`;
-      const owner = map?.slotOwners[slotOf(Buffer.from(key))] ?? 0;
-      if (!keys.has(owner)) keys.set(owner, key);
-    }
-    return [...keys.values()];
-  }
-
-  #probe(node: ClusterNode, key: string, waiting: Set<string>): void {
-    const name = `${key} at ${node.id}`;
-    waiting.add(name);
-    const attempt = (): void =>
-      this.#cluster.attemptAt(
-        node,
-        {
-          command: 'set',
-          bucket: 'default',
-          args: [Buffer.from(key), Buffer.from(node.id)],
-          consistency: 'linearizable',
-          session: undefined,
-          home: undefined,
-        },
-        (answer) => {
-          if (answer.kind === 'reply') waiting.delete(name);
-          else this.#cluster.later(100, attempt);
-        },
-      );
-    attempt();
   }
 
   #startClients(): void {
@@ -254,11 +261,52 @@ class Run {
     this.#cluster.closing = true;
     if (!(await this.#until(() => this.#clientsBusy === 0, QUIET_WITHIN_MS)))
       throw new SimulationViolation('liveness', `${this.#clientsBusy} operations have not ended`);
+    await this.#bringBackLast();
     await this.#readAll();
+    await this.#converge();
     if (!(await this.#until(() => this.#quiet(), QUIET_WITHIN_MS)))
       throw new SimulationViolation('liveness', `replicas do not catch up: ${this.#describeNodes()}`);
     this.#compareDigests();
     for (const { workload } of this.#workloads) workload.check();
+  }
+
+  /** The node that stayed dead may have been away for longer than hints for it live. */
+  async #bringBackLast(): Promise<void> {
+    const { nodes } = this.#cluster;
+    for (const node of nodes) {
+      if (!node.retired) continue;
+      node.retired = false;
+      this.#cluster.startLater(node, 0);
+    }
+    const serving = await this.#until(
+      () => nodes.every((node) => node.server?.ready() === true),
+      QUIET_WITHIN_MS,
+    );
+    if (!serving)
+      throw new SimulationViolation('liveness', `the last node does not serve: ${this.#describeNodes()}`);
+  }
+
+  async #converge(): Promise<void> {
+    const convergence = new Convergence({
+      cluster: this.#cluster,
+      swarm: this.#swarm,
+      keys: this.#eventualKeys,
+      otherKeys: probeKeys(this.#cluster),
+      n: eventualReplicas(this.#options.nodes),
+    });
+    const settledAtMs = this.#scheduler.nowMs + convergence.settledWithinMs;
+    await this.#until(() => this.#scheduler.nowMs >= settledAtMs);
+    const fromMs = this.#scheduler.nowMs;
+    if (!(await this.#until(() => convergence.isReached(), convergence.withinMs))) convergence.fail();
+    this.#convergedMs = this.#scheduler.nowMs - fromMs;
+    let done = false;
+    convergence.readEverywhere(() => {
+      done = true;
+    });
+    await this.#until(() => done);
+    // Purges may be under way.
+    if (!(await this.#until(() => convergence.isReached(), convergence.withinMs))) convergence.fail();
+    convergence.requireAllEqual();
   }
 
   async #readAll(): Promise<void> {
@@ -305,13 +353,13 @@ class Run {
 
   #compareDigests(): void {
     const running = this.#cluster.running();
-    const map = running[0]?.server?.map();
-    if (map === undefined) throw new SimulationViolation('liveness', 'no node has a cluster map');
+    const map = this.#cluster.layout;
     const members = new Map(
       map.groups.map(({ id, members }) => [
         id,
         running.flatMap((node) =>
-          members.includes(node.id) && node.server !== undefined ? [node.server] : [],
+          // Who has lost its disk holds nothing of a Raft group.
+          members.includes(node.id) && !node.wiped && node.server !== undefined ? [node.server] : [],
         ),
       ]),
     );
@@ -361,6 +409,7 @@ class Run {
         ...this.#cluster.counters,
         terms: this.#checkers.leaders.terms,
         entries: this.#checkers.logs.entries,
+        convergedMs: Math.round(this.#convergedMs),
       },
       violation:
         violation === undefined

@@ -5,10 +5,20 @@
  * Invariant: all that a run does follows from (seed, nodes, steps) through this file and the generators it seeds.
  */
 import { LIMITS } from '../src/base/limits.js';
+import type { QuorumConfiguration } from '../src/server/configuration/types.js';
 import type { DiskFaults } from './disk.js';
 import type { LimitChanges } from './limits.js';
 import type { NetworkFaults } from './network.js';
 import type { SeededRandom } from './random.js';
+
+/** The eventual buckets, and how their nodes are configured. */
+export interface QuorumSwarm extends QuorumConfiguration {
+  readonly engine: 'memory' | 'lmdb';
+  readonly readRepair: boolean;
+  readonly hintedHandoff: boolean;
+  /** False: hints alone must make replicas equal, and nothing happens that they cannot mend. */
+  readonly antiEntropy: boolean;
+}
 
 /** How often something happens to the cluster, in virtual milliseconds; 0: never. */
 export interface Swarm {
@@ -16,6 +26,7 @@ export interface Swarm {
   readonly limits: LimitChanges;
   readonly network: NetworkFaults;
   readonly disk: DiskFaults;
+  readonly quorum: QuorumSwarm;
   readonly electionTimeoutMs: number;
   readonly heartbeatIntervalMs: number;
   readonly checkpointIntervalMs: number;
@@ -24,6 +35,9 @@ export interface Swarm {
   readonly engine: 'memory' | 'lmdb';
   readonly crashEveryMs: number;
   readonly downMeanMs: number;
+  /** One node is away for longer than a restart takes, perhaps longer than hints for it live. */
+  readonly awayEveryMs: number;
+  readonly awayMeanMs: number;
   /** Probability that a crash hits most nodes at once. */
   readonly massCrashRate: number;
   /** Of crashes: the machine loses power and unsynced writes with it. */
@@ -44,12 +58,16 @@ export interface Swarm {
   readonly clockDriftMax: number;
   readonly clockJumpEveryMs: number;
   readonly clockJumpMaxMs: number;
+  /** One machine's clock runs ahead by this much until the cluster is healed. */
+  readonly wrongClockMs: number;
   readonly transferClients: number;
   readonly registerClients: number;
   readonly counterClients: number;
   readonly writeOnceClients: number;
   readonly expiryClients: number;
   readonly bucketClients: number;
+  readonly eventualClients: number;
+  readonly looseClients: number;
   readonly thinkMeanMs: number;
   /** How long a client waits for an answer. */
   readonly clientTimeoutMs: number;
@@ -59,17 +77,18 @@ export interface Swarm {
   readonly valueBytes: number;
   /** Probability that a fault looks for a leader instead of any node. */
   readonly leaderBias: number;
-  /** Some time, one disk is replaced by an empty one: its node must take part in nothing any more. */
+  /** Some time, one disk is replaced by an empty one: its node is let in again for eventual buckets alone. */
   readonly wipeWithinMs: number;
   /** One node stays dead when the rest is healed: a majority must do. */
   readonly healOnlyMajority: boolean;
 }
 
 /** Part of a swarm that is set instead of drawn: planted bugs are looked for where they hurt. */
-export type Focus = Partial<Omit<Swarm, 'limits' | 'network' | 'disk'>> & {
+export type Focus = Partial<Omit<Swarm, 'limits' | 'network' | 'disk' | 'quorum'>> & {
   readonly limits?: LimitChanges;
   readonly network?: Partial<NetworkFaults>;
   readonly disk?: Partial<DiskFaults>;
+  readonly quorum?: Partial<QuorumSwarm>;
 };
 
 export function focusSwarm(swarm: Swarm, focus: Focus): Swarm {
@@ -79,10 +98,65 @@ export function focusSwarm(swarm: Swarm, focus: Focus): Swarm {
     limits: { ...swarm.limits, ...focus.limits },
     network: { ...swarm.network, ...focus.network },
     disk: { ...swarm.disk, ...focus.disk },
+    quorum: { ...swarm.quorum, ...focus.quorum },
   };
 }
 
 const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** What wall clocks may differ by at this time of a run. */
+export function clockDifferenceMs(swarm: Swarm, nowMs: number): number {
+  const jumpMs = swarm.clockJumpEveryMs > 0 ? swarm.clockJumpMaxMs : 0;
+  return 2 * (swarm.clockSkewMaxMs + jumpMs + swarm.clockDriftMax * nowMs) + swarm.wrongClockMs;
+}
+
+/** Times that fit into seconds of virtual time. */
+function drawQuorum(random: SeededRandom): QuorumSwarm {
+  const maxHintAgeMs = random.pick([500, 3000, 20_000]);
+  return {
+    engine: random.pick(['memory', 'lmdb']),
+    readRepair: random.chance(0.7),
+    hintedHandoff: random.chance(0.7),
+    antiEntropy: true,
+    timeoutMs: random.pick([200, 1000]),
+    maxClockDriftMs: random.pick([100, 500, 2000, 10_000]),
+    readRepairChance: random.pick([0, 0.1, 1]),
+    tombstoneGraceMs: maxHintAgeMs * random.pick([1, 2]),
+    maxHintAgeMs,
+    maxHintBytes: random.pick([2 * KIB, 256 * KIB]),
+    hintBytesPerSecond: random.pick([16 * KIB, 16 * MIB]),
+    repairIntervalMs: random.pick([200, 1000, 3000]),
+    repairBytesPerSecond: random.pick([64 * KIB, 16 * MIB]),
+  };
+}
+
+/**
+ * Hints alone make replicas equal when none is lost: they live long enough, their keepers do not crash before they are
+ * journaled, and no clock is so far behind that it refuses what others have taken.
+ */
+function withHintsAlone(swarm: Swarm): Swarm {
+  return {
+    ...swarm,
+    quorum: {
+      ...swarm.quorum,
+      hintedHandoff: true,
+      antiEntropy: false,
+      maxClockDriftMs: 20_000,
+      maxHintAgeMs: 3_600_000,
+      tombstoneGraceMs: 3_600_000,
+      maxHintBytes: 16 * MIB,
+    },
+    disk: { ...swarm.disk, syncFailureRate: 0 },
+    crashEveryMs: 0,
+    awayEveryMs: 0,
+    powerLossRate: 0,
+    wipeWithinMs: 0,
+    wrongClockMs: 0,
+    clockDriftMax: 0,
+    healOnlyMajority: false,
+  };
+}
 
 export function drawSwarm(random: SeededRandom): Swarm {
   /** Zero with probability 1 - `enabled`, else something in [low, high), small values as likely as large ones. */
@@ -91,7 +165,9 @@ export function drawSwarm(random: SeededRandom): Swarm {
   const electionTimeoutMs = random.pick([150, 300, 600, 1000]);
   const logSegmentBytes = random.pick([64 * KIB, 256 * KIB, LIMITS.logSegmentBytes]);
   const small = (choices: readonly number[]): number => random.pick(choices);
-  return {
+  // A generator of its own: what it draws does not shift what follows.
+  const eventual = random.fork('eventual');
+  const swarm: Swarm = {
     limits: {
       logSegmentBytes,
       logFillBytes: Math.min(LIMITS.logFillBytes, logSegmentBytes / 8),
@@ -117,6 +193,7 @@ export function drawSwarm(random: SeededRandom): Swarm {
       syncMeanMs: random.pick([0.1, 0.4, 2, 8, 25]),
       slowSyncRate: rate(0.3, 0.001, 0.02),
     },
+    quorum: drawQuorum(eventual),
     electionTimeoutMs,
     heartbeatIntervalMs: Math.floor(electionTimeoutMs / random.pick([3, 5, 10])),
     checkpointIntervalMs: random.pick([500, 2000, 10_000]),
@@ -125,6 +202,8 @@ export function drawSwarm(random: SeededRandom): Swarm {
     engine: random.pick(['memory', 'lmdb']),
     crashEveryMs: rate(0.8, 200, 6_000),
     downMeanMs: random.pick([50, 500, 3000]),
+    awayEveryMs: eventual.chance(0.4) ? eventual.pick([3000, 10_000]) : 0,
+    awayMeanMs: eventual.pick([1500, 6000, 15_000]),
     massCrashRate: rate(0.5, 0.02, 0.3),
     powerLossRate: random.pick([0, 0.5, 1]),
     tornWriteRate: random.pick([0, 0.5, 1]),
@@ -141,12 +220,15 @@ export function drawSwarm(random: SeededRandom): Swarm {
     clockDriftMax: random.pick([0, 0.001, 0.04]),
     clockJumpEveryMs: rate(0.3, 500, 6_000),
     clockJumpMaxMs: random.pick([100, 2000]),
+    wrongClockMs: eventual.chance(0.12) ? eventual.pick([3000, 10_000]) : 0,
     transferClients: random.integer(3),
     registerClients: 2 + random.integer(6),
     counterClients: random.integer(4),
     writeOnceClients: 1 + random.integer(2),
     expiryClients: random.integer(2),
     bucketClients: random.chance(0.3) ? 1 : 0,
+    eventualClients: 2 + eventual.integer(4),
+    looseClients: eventual.integer(3),
     thinkMeanMs: random.pick([1, 10, 50]),
     clientTimeoutMs: random.pick([300, 3000]),
     homeRate: random.pick([0, 0.7]),
@@ -155,6 +237,7 @@ export function drawSwarm(random: SeededRandom): Swarm {
     wipeWithinMs: rate(0.2, 1000, 20_000),
     healOnlyMajority: random.chance(0.4),
   };
+  return eventual.chance(0.06) ? withHintsAlone(swarm) : swarm;
 }
 
 /** The rates that are on, flat, as printed with the result. */
