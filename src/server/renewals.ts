@@ -33,20 +33,21 @@ export class Renewals {
 
   /** Someone has introduced himself. He repeats it every second or so, until a map knows him. */
   consider({ node, map }: Hello): void {
-    const { known, silentMs, renew, logger } = this.#host;
-    const recorded = known(node.id);
+    const host = this.#host;
+    const recorded = host.known(node.id);
     // Whoever has a map of his own has not lost his disk.
     if (map !== '' || recorded === undefined || recorded.incarnation === node.incarnation) return;
-    if (silentMs(node.id) < GONE_MS || this.#underWay.has(node.incarnation)) return;
+    if (host.silentMs(node.id) < GONE_MS || this.#underWay.has(node.incarnation)) return;
     this.#underWay.add(node.incarnation);
-    logger.warn(
+    host.logger.warn(
       { peer: node.id, incarnation: node.incarnation },
       'a node has come back without its data; letting it in again',
     );
-    renew(node)
+    host
+      .renew(node)
       .catch((error: unknown) => {
         // Others may have done it, or nobody decides now: the node asks again.
-        logger.debug({ peer: node.id, error: String(error) }, 'the node was not let in');
+        host.logger.debug({ peer: node.id, error: String(error) }, 'the node was not let in');
       })
       .finally(() => this.#underWay.delete(node.incarnation));
   }
