@@ -36,8 +36,8 @@ import type { Route } from './router.js';
 import type { QuorumChoice, Request } from './types.js';
 
 export interface QuorumRouteHost {
-  readonly replica: QuorumReplica;
-  readonly queries: Queries;
+  readonly replica: Pick<QuorumReplica, 'read' | 'write' | 'takesMutations'>;
+  readonly queries: Pick<Queries, 'ask'>;
   wallMs(): number;
   /** The first n members of a group; one object for each distinct set. */
   replicaSet(group: number, n: number): ReplicaSet;

@@ -270,6 +270,20 @@ describe('a map that changes under requests', () => {
 });
 
 describe('a node that holds no keys', () => {
+  test('hears from the others that a bucket was dropped, and says so', async () => {
+    const [world, nodes, coordinator] = await withCoordinator('stale coordinator');
+    await world.settled(nodes[0]!.createBucket({ ...EVENTUAL_BUCKET, name: 'gone' }));
+    const gone = coordinator.bucketByName('gone')!;
+    for (const from of [0, 1, 2]) world.fabric.block(from, 3);
+    await world.settled(nodes[0]!.dropBucket('gone'));
+    const written = send(coordinator, gone, ['SET', 'a', 'x']);
+    await world.pass(50);
+    expect(written).toEqual([]);
+    world.fabric.healAll();
+    await world.until('it is answered', () => written.length > 0);
+    expect(written).toEqual([expect.stringContaining("bucket 'gone' was dropped")]);
+  });
+
   test('reads, writes, counts and lists what the others hold', async () => {
     const [world, , coordinator] = await withCoordinator('roles');
     for (const key of keys(50)) expect(await world.run(coordinator, ['SET', key, key], EVENTUAL)).toBe('+OK');

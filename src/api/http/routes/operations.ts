@@ -12,16 +12,26 @@
  * may lie anywhere, and conditions are refused.
  */
 import type { FastifyInstance } from 'fastify';
-import { QuoinError } from '../../../base/errors.js';
+import { ERRORS, QuoinError } from '../../../base/errors.js';
 import { LIMITS } from '../../../base/limits.js';
 import { slotOf } from '../../../base/slots.js';
 import { nearest } from '../../../server/configuration/index.js';
+import type { QuorumChoice } from '../../../server/types.js';
 import { commandByName } from '../../../store/registry.js';
 import { ErrorReply, NullArray, type Reply } from '../../../store/reply.js';
 import { encodeTransaction, type QueuedCommand, type WatchedKey } from '../../../store/transaction.js';
 import type { BucketDescription } from '../../../store/types.js';
 import { entityTag, sessionStamp } from '../conditions.js';
-import { bucketNamed, checkKey, checkValue, type Door, jsonBytes, submit, unexpectedReply } from '../door.js';
+import {
+  bucketNamed,
+  checkKey,
+  checkValue,
+  type Door,
+  jsonBytes,
+  quorumOf,
+  submit,
+  unexpectedReply,
+} from '../door.js';
 import { isObject, jsonList } from '../json.js';
 import { errorOfReply } from '../problem.js';
 import { Query } from '../url.js';
@@ -131,10 +141,12 @@ function resultOf(operation: Operation, reply: Reply | undefined): Readonly<Reco
   }
 }
 
+/** In an eventual bucket each operation of a list is carried out for itself. */
 async function oneByOne(
   door: Door,
   bucket: BucketDescription,
   operations: readonly Operation[],
+  quorum: QuorumChoice | undefined,
 ): Promise<readonly Readonly<Record<string, unknown>>[]> {
   if (operations.some(({ version }) => version !== undefined)) {
     throw new QuoinError(
@@ -144,13 +156,32 @@ async function oneByOne(
   }
   // All are begun before any is waited for: one that fails leaves none unheard.
   const outcomes = await Promise.allSettled(
-    operations.map(({ command }) => submit(door, command.definition.name, bucket, command.args)),
+    operations.map(({ command }) => submit(door, command.definition.name, bucket, command.args, { quorum })),
   );
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed !== undefined) {
+    const mayStand = operations.some(
+      ({ command }, index) => command.definition.isWrite && !isUndone(outcomes[index]!),
+    );
+    if (!mayStand) throw failed.reason;
+    throw new QuoinError('OUTCOME_UNKNOWN', `carried out in part: ${messageOf(failed.reason)}`);
+  }
   return operations.map((operation, index) => {
     const outcome = outcomes[index]!;
-    if (outcome.status === 'rejected') throw outcome.reason;
-    return resultOf(operation, outcome.value);
+    return resultOf(operation, outcome.status === 'fulfilled' ? outcome.value : null);
   });
+}
+
+function isUndone(outcome: PromiseSettledResult<unknown>): boolean {
+  return (
+    outcome.status === 'rejected' &&
+    outcome.reason instanceof QuoinError &&
+    ERRORS[outcome.reason.code].definite
+  );
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 export function operationRoutes(server: FastifyInstance, door: Door): void {
@@ -158,8 +189,9 @@ export function operationRoutes(server: FastifyInstance, door: Door): void {
     '/v1/kv/:bucket',
     { config: { maxBodyBytes: LIMITS.maxRequestBytes } },
     async (request) => {
-      new Query(request.raw.url ?? '', []);
+      const query = new Query(request.raw.url ?? '', ['r', 'w']);
       const bucket = bucketNamed(door, request.params.bucket);
+      const quorum = quorumOf(query, bucket);
       const session = sessionStamp(request.headers);
       const items = jsonList(request.body);
       if (items.length > LIMITS.maxPostedOperations)
@@ -170,7 +202,7 @@ export function operationRoutes(server: FastifyInstance, door: Door): void {
       const operations = items.map((item, index) => parseOperation(door, bucket, item, index));
       const first = operations[0];
       if (first === undefined) return { results: [] };
-      if (bucket.quorum !== undefined) return { results: await oneByOne(door, bucket, operations) };
+      if (bucket.quorum !== undefined) return { results: await oneByOne(door, bucket, operations, quorum) };
       const slot = slotOf(first.key);
       const stray = operations.findIndex((operation) => slotOf(operation.key) !== slot);
       if (stray > 0)

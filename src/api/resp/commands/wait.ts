@@ -1,4 +1,7 @@
-/** WAIT numreplicas timeout */
+/**
+ * WAIT numreplicas timeout. In an eventual bucket each write has told by its w how many replicas have it when it is answered:
+ * there is nothing to wait for, and no more is promised.
+ */
 import { slotOf } from '../../../base/slots.js';
 import { type ConnectionCommand, KEYLESS } from '../connection-command.js';
 import { invalidArgument, NOT_AN_INTEGER } from '../messages.js';
@@ -22,6 +25,11 @@ export const wait: ConnectionCommand = {
     const timeoutMs = integer(args[1]);
     if (timeoutMs === undefined) return invalidArgument('timeout is not an integer or out of range');
     if (timeoutMs < 0) return invalidArgument('timeout is negative');
+    const policy = client.bucket.quorum;
+    if (policy !== undefined) {
+      const copies = Math.min(client.quorum?.w ?? policy.w, policy.n);
+      return client.idle().then(() => copies - 1);
+    }
     const { node } = client.server;
     const slot = slotOf(client.lastWrittenKey ?? NO_KEY);
     const limitMs = timeoutMs === 0 ? FOREVER_MS : Math.min(timeoutMs, FOREVER_MS);
