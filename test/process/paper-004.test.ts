@@ -7,6 +7,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waitFor } from '../../bench/support/wait.js';
+import { metricOf } from '../support/eventual-fleet.js';
 import { PATIENCE_MS } from '../support/fleet.js';
 import { MemorySystem } from '../support/memory-system.js';
 
@@ -54,12 +55,7 @@ describe('paper 004, results', () => {
     return answer.status === 404 ? 'nothing' : text;
   }
 
-  async function metric(id: string, name: string): Promise<number> {
-    const text = await (await fetch(`http://${system.node(id).http}/metrics`)).text();
-    const line = text.split('\n').find((candidate) => candidate.startsWith(`${name}{`));
-    if (line === undefined) throw new Error(`node ${id} has no metric ${name}`);
-    return Number(line.slice(line.lastIndexOf(' ') + 1));
-  }
+  const metric = (id: string, name: string): Promise<number> => metricOf(system.node(id).http, name);
 
   test('client sends a first time put request', async () => {
     const answer = await put('first', 'time');

@@ -83,10 +83,12 @@ export class MemorySystem {
     });
   }
 
-  /** Starts a node that was killed, as a person would; resolves when it serves. */
+  /** Starts a node that was killed with the command that `up` has told a person to use; resolves when it serves. */
   async startAgain(id: string): Promise<void> {
-    const { dir, http } = this.node(id);
-    const again = new QuoinProcess(['start', '--config', `${dir}.yaml`]);
+    const { http } = this.node(id);
+    const told = new RegExp(`node ${id} .* Bring it back with: quoin (.+)`).exec(this.#up.stderr)?.[1];
+    if (told === undefined) throw new Error(`how to start ${id} was not told: ${this.#up.stderr}`);
+    const again = new QuoinProcess(told.split(' '));
     this.#started.set(id, again);
     await waitFor(`node ${id} to serve`, PATIENCE_MS, async () => {
       if (!again.alive) throw new Error(`it ended: ${again.stderr}`);

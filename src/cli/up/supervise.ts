@@ -102,12 +102,21 @@ class LocalCluster {
       this.#restarts.add(timer);
       return;
     }
-    const path = relative(process.cwd(), layout.configurationPath);
-    const shown = path.startsWith('..') ? layout.configurationPath : path;
     printLine(
       this.#io.stderr,
-      `node ${layout.id} (pid ${pid}) died, ${how}${lastWords}; it stays dead. Bring it back with: quoin start --config ${shown}`,
+      `node ${layout.id} (pid ${pid}) died, ${how}${lastWords}; it stays dead. Bring it back with: ${this.#startCommand(layout)}`,
     );
+  }
+
+  /** What starts a node as it was, typed into a shell. */
+  #startCommand(layout: NodeLayout): string {
+    const path = relative(process.cwd(), layout.configurationPath);
+    const words = ['quoin', 'start', '--config', path.startsWith('..') ? layout.configurationPath : path];
+    const { set = [] } = this.#options;
+    if (set.length > 0) words.push('--set', ...set);
+    return words
+      .map((word) => (/^[\w./,:=@-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`))
+      .join(' ');
   }
 
   /** Resolves to true when every node serves, to false when stopped meanwhile; rejects when a node dies first. */
