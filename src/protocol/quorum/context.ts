@@ -14,6 +14,8 @@ export class QuorumContext {
   readonly clock: HybridClock;
   readonly outbox = new Outbox();
   readonly peers = new Peers();
+  /** Sends off the writes gathered so far: questions that leave early leave behind them. */
+  closeWrites: () => void = () => {};
   nowMs = 0;
   wallMs = 0;
   stopped = false;

@@ -8,7 +8,8 @@
  * Invariants:
  * - any message may be lost, repeated, late or out of order: answers are taken once, and those to nobody are ignored;
  * - what leaves in one turn leaves in this order: mutations, then questions, so that a replica has the writes of a turn before
- *   it answers the reads of that turn.
+ *   it answers the reads of that turn. Of one key it leaves in the order in which it came: a pipeline's read does not see what
+ *   the same pipeline writes behind it.
  */
 import { COUNTERS_PER_MS, composeVersion, MAX_ORDINALS, VERSION_EPOCH_MS, versionOrdinal } from './clock.js';
 import { QuorumContext } from './context.js';
@@ -37,6 +38,7 @@ export class QuorumCore implements QuorumCoreContract {
   constructor(options: QuorumCoreOptions) {
     this.#context = new QuorumContext(options);
     this.#writes = new Writes(this.#context);
+    this.#context.closeWrites = () => this.#writes.closeOpen();
     this.#reads = new Reads(this.#context);
     this.#participant = new Participant(this.#context);
   }
@@ -48,6 +50,10 @@ export class QuorumCore implements QuorumCoreContract {
 
   write(write: QuorumWrite, nowMs: number, wallMs: number): void {
     this.#setTime(nowMs, wallMs);
+    if (this.#reads.mayAskFor(write.key)) {
+      this.#writes.closeOpen();
+      this.#reads.closeOpen();
+    }
     this.#writes.write(write);
   }
 

@@ -28,9 +28,23 @@ export interface QueryEvents {
   unanswered(read: PendingRead, member: number): void;
 }
 
+/** Bits of the filter of keys asked for in a turn: few of the keys of a turn share one. */
+const FILTER_BITS = 16_384;
+
+/** Keys differ most in their last bytes. */
+function filterBitOf(key: Buffer): number {
+  const { length } = key;
+  let hash = length;
+  for (let position = Math.max(0, length - 5); position < length; position++)
+    hash = (hash * 31 + key[position]!) & 0xfffffff;
+  return hash & (FILTER_BITS - 1);
+}
+
 export class Queries {
   readonly #context: QuorumContext;
   readonly #open: Peer[] = [];
+  /** One bit for each key that an open batch asks for. */
+  readonly #asked = new Uint8Array(FILTER_BITS / 8);
 
   constructor(context: QuorumContext) {
     this.#context = context;
@@ -49,18 +63,31 @@ export class Queries {
       peer.lastAskedMs = this.#context.nowMs;
       this.#open.push(peer);
     }
-    batch.queries.push({ bucketId: read.read.bucketId, key: read.read.key, knownVersion });
+    const { bucketId, key } = read.read;
+    const bit = filterBitOf(key);
+    this.#asked[bit >> 3]! |= 1 << (bit & 7);
+    batch.queries.push({ bucketId, key, knownVersion });
     batch.reads.push(read);
     batch.members.push(member);
     if (batch.queries.length >= LIMITS.maxCommandsPerEntry) {
+      this.#context.closeWrites();
       this.#open.splice(this.#open.indexOf(peer), 1);
       this.#close(peer);
     }
   }
 
+  /** May a question that has not been sent yet be about this key? */
+  mayAskFor(key: Buffer): boolean {
+    if (this.#open.length === 0) return false;
+    const bit = filterBitOf(key);
+    return (this.#asked[bit >> 3]! & (1 << (bit & 7))) !== 0;
+  }
+
   closeOpen(): void {
+    if (this.#open.length === 0) return;
     for (const peer of this.#open) this.#close(peer);
     this.#open.length = 0;
+    this.#asked.fill(0);
   }
 
   #close(peer: Peer): void {

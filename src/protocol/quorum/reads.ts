@@ -348,6 +348,11 @@ export class Reads implements QueryEvents, MendEvents {
 
   // Time and links
 
+  /** May a question that has not been sent yet be about this key? */
+  mayAskFor(key: Buffer): boolean {
+    return this.#queries.mayAskFor(key);
+  }
+
   closeOpen(): void {
     this.#mending.closeOpen();
     this.#queries.closeOpen();
