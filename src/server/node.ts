@@ -10,7 +10,6 @@ import { LIMITS } from '../base/limits.js';
 import type { Logger } from '../base/logger.js';
 import type { BucketChanges, BucketSpecification, ClusterMap, NodeDescription } from '../cluster/map.js';
 import { encodeMap } from '../cluster/map-codec.js';
-import type { MapChange } from '../cluster/map-state.js';
 import type { EngineHost } from '../engine/engine-host.js';
 import type { DiskStore } from '../engine/types.js';
 import type { Env, Timer } from '../env/env.js';
@@ -35,6 +34,7 @@ import { Groups } from './groups.js';
 import { KnownMap } from './known-map.js';
 import { Leaders, sendLeaders } from './leaders.js';
 import { LoadMeter } from './load-meter.js';
+import { MapChanges } from './map-changes.js';
 import { Membership } from './membership.js';
 import { dispatchMessage, type MessageTargets } from './peer-messages.js';
 import { Renewals } from './renewals.js';
@@ -51,8 +51,6 @@ import { VERSION } from './version.js';
 
 /** How often cores are ticked, deadlines looked at and waiting requests tried again. */
 const TICK_MS = 20;
-/** How long a change of the map waits for the peers it can reach to know it. */
-const MAP_SPREAD_MS = 1000;
 
 export interface NodeDependencies {
   readonly env: Env;
@@ -95,6 +93,7 @@ export class Node implements NodeServer {
   readonly #eventual: EventualBuckets;
   readonly #router: Router;
   readonly #administration: Administration;
+  readonly #mapChanges: MapChanges;
   readonly #renewals: Renewals;
   readonly #conditions: Conditions;
   readonly #flushHost: FlushHost;
@@ -205,7 +204,7 @@ export class Node implements NodeServer {
     this.#flushHost = {
       fence: () => this.#eventual.fence(),
       buckets: () => this.#known.bucketsById.values(),
-      flushBucket: (name, version) => this.#flushBucket(name, version),
+      flushBucket: (name, version) => this.#mapChanges.flush(name, version),
       submitToGroups: (request) => this.#router.submit(request),
     };
     this.#administration = new Administration({
@@ -214,6 +213,13 @@ export class Node implements NodeServer {
       peers: this.#peers,
       replica: () => this.#groups.map(),
       leader: () => this.#leaders.of(0),
+    });
+    this.#mapChanges = new MapChanges({
+      administration: this.#administration,
+      conditions: this.#conditions,
+      known: this.#known,
+      peers: this.#peers,
+      notServing: () => (this.#phase === 'serving' ? undefined : this.#reason),
     });
     this.#renewals = new Renewals({
       known: (node) => this.#known.current?.nodes.find(({ id }) => id === node),
@@ -350,24 +356,16 @@ export class Node implements NodeServer {
     return this.#eventual.digestOfSlot(slot);
   }
 
-  async createBucket(specification: BucketSpecification): Promise<BucketDescription> {
-    return this.#changeMap({ change: 'create-bucket', bucket: specification }, (bucket) =>
-      this.#known.bucketsById.has(bucket.id),
-    );
+  createBucket(specification: BucketSpecification): Promise<BucketDescription> {
+    return this.#mapChanges.create(specification);
   }
 
-  async updateBucket(name: string, changes: BucketChanges): Promise<BucketDescription> {
-    return this.#changeMap(
-      { change: 'update-bucket', name, changes },
-      (bucket) => JSON.stringify(this.#known.bucketsById.get(bucket.id)) === JSON.stringify(bucket),
-    );
+  updateBucket(name: string, changes: BucketChanges): Promise<BucketDescription> {
+    return this.#mapChanges.update(name, changes);
   }
 
-  async dropBucket(name: string): Promise<void> {
-    await this.#changeMap(
-      { change: 'drop-bucket', name },
-      (bucket) => !this.#known.bucketsById.has(bucket.id),
-    );
+  dropBucket(name: string): Promise<void> {
+    return this.#mapChanges.drop(name);
   }
 
   async waitForReplicas(slot: number, replicas: number, timeoutMs: number): Promise<number> {
@@ -482,13 +480,6 @@ export class Node implements NodeServer {
     this.#tickTimer = this.#env.clock.setTimer(TICK_MS, this.#tick);
   };
 
-  #flushBucket(name: string, version: number): Promise<BucketDescription> {
-    return this.#changeMap(
-      { change: 'flush-bucket', name, version },
-      ({ id }) => (this.#known.bucketsById.get(id)?.quorum?.flushedThrough ?? version) >= version,
-    );
-  }
-
   /** Names nodes to ask instead. */
   #notCoordinator(): ErrorReply {
     const others = this.#known.current?.nodes.filter(
@@ -499,23 +490,6 @@ export class Node implements NodeServer {
       'NOT_COORDINATOR',
       `node '${this.id}' stores and does not coordinate; ask ${addresses.length > 0 ? addresses.join(' or ') : 'a coordinator, none of which is connected now'}`,
     );
-  }
-
-  async #changeMap(
-    change: MapChange,
-    visible: (bucket: BucketDescription) => boolean,
-  ): Promise<BucketDescription> {
-    if (this.#phase !== 'serving') throw new QuoinError('STARTING', this.#reason);
-    const bucket = await this.#administration.submit(change);
-    // Wait until this node and the peers it can reach see it, so that the next request anywhere does too.
-    await this.#conditions.until(() => visible(bucket), LIMITS.requestTimeoutMs);
-    const { epoch } = this.#known;
-    const peers = (): NodeId[] => this.#peers.peerIds().filter((peer) => this.#peers.connected(peer));
-    await this.#conditions.until(
-      () => peers().every((peer) => this.#peers.epochOf(peer) >= epoch),
-      MAP_SPREAD_MS,
-    );
-    return bucket;
   }
 
   #unavailable(): ErrorReply {
