@@ -81,7 +81,7 @@ describe('the documentation', () => {
     const program = await run(code ?? '');
     const lines: string[] = [];
     program.onLine((line) => lines.push(line));
-    expect([await end(program), program.output()]).toEqual([0, '{"visits":1}\nada\n']);
+    expect([await end(program), program.output()]).toEqual([0, '{"visits":1}\nada\nada\n']);
   });
 
   test('shows programs in the guide that run as they stand and come to their end', async () => {

@@ -60,7 +60,9 @@ describe('the bytes of a bucket', () => {
   });
 
   test('stay as they are', () => {
-    expect(encodeBucket(FULL).toString('hex')).toMatchInlineSnapshot(`"02ac020873657373696f6e730671756f72756d066d656d6f7279c0ee6d0380dddb018080808004036c6675030202058180808080808008"`);
+    expect(encodeBucket(FULL).toString('hex')).toMatchInlineSnapshot(
+      `"02ac020873657373696f6e730671756f72756d066d656d6f7279c0ee6d0380dddb018080808004036c6675030202058180808080808008"`,
+    );
   });
 
   test('of format 1 are read as a bucket without policies', () => {

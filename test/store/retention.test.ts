@@ -45,9 +45,7 @@ describe('the keeper of a bound of memory', () => {
         const size = random.integer(most);
         const name = random.integer(4) === 0 ? `again${random.integer(500)}` : `k${i}`;
         keeper.access.timeMs = 1000 + i;
-        expect(keeper.evict(keeper.access.recordBytes(size + name.length), 10_000, () => {})).toBe(
-          true,
-        );
+        expect(keeper.evict(keeper.access.recordBytes(size + name.length), 10_000, () => {})).toBe(true);
         put(engine, name, value.subarray(0, size), i);
         keeper.tidy(256);
         highest = Math.max(highest, keeper.access.memoryBytes());
@@ -62,9 +60,7 @@ describe('the keeper of a bound of memory', () => {
     for (let i = 0; i < 2000; i++) put(engine, `k${i}`, Buffer.alloc(1000), i + 1);
     expect(keeper.overBound()).toBe(true);
     const removed: [string, number][] = [];
-    expect(keeper.evict(0, 10_000, (key, version) => removed.push([key.toString(), version]))).toBe(
-      true,
-    );
+    expect(keeper.evict(0, 10_000, (key, version) => removed.push([key.toString(), version]))).toBe(true);
     expect(keeper.overBound()).toBe(false);
     expect(removed.length).toBeGreaterThan(1000);
     expect(removed).toEqual(removed.map((_, i) => [`k${i}`, i + 1]));
