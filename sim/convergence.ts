@@ -22,6 +22,8 @@ const GIVEN_UP_MS = 7_000;
 const HINTS_OFFERED_MS = 1_500;
 /** How often replicas are looked at. */
 const LOOK_EVERY_MS = 50;
+/** Keys of each bucket that are read at every node. */
+const READ_EVERYWHERE = 40;
 const READS_AT_A_TIME = 32;
 const READ_TRIES = 50;
 const RETRY_MS = 100;
@@ -119,12 +121,21 @@ export class Convergence {
     }
   }
 
-  /** Reads every key at every node from one replica; `done` once all have answered, and alike. */
+  /**
+   * Reads every key at some node from one replica, and so many of them at every node; `done` once all have answered, and alike.
+   */
   readEverywhere(done: () => void): void {
     const { cluster, keys } = this.#options;
     const reads: { readonly bucket: string; readonly key: string; readonly node: ClusterNode }[] = [];
-    for (const [bucket, { keys: names }] of keys)
-      for (const key of names) for (const node of cluster.nodes) reads.push({ bucket, key, node });
+    for (const [bucket, known] of keys) {
+      const names = [...known.keys];
+      const stride = Math.ceil(names.length / READ_EVERYWHERE);
+      names.forEach((key, position) => {
+        const { nodes } = cluster;
+        const at = position % stride === 0 ? nodes : [nodes[position % nodes.length]!];
+        for (const node of at) reads.push({ bucket, key, node });
+      });
+    }
     let next = 0;
     let readers = 0;
     const readNext = (): void => {

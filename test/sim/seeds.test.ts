@@ -1,8 +1,40 @@
 /** Whole clusters of real nodes under seeds: every promise holds, and a seed always tells the same story. */
 import { describe, expect, it } from 'vitest';
 import { runSimulation } from '../../sim/run.js';
+import type { Focus } from '../../sim/swarm.js';
 
 const TIMEOUT_MS = 240_000;
+
+const QUIET: Focus = { crashEveryMs: 0, awayEveryMs: 0, powerLossRate: 0, healOnlyMajority: false };
+
+/** What few seeds draw by themselves. */
+const AIMED: readonly (readonly [name: string, focus: Focus])[] = [
+  ['when a disk is replaced by an empty one', { wipeWithinMs: 2000, thinkMeanMs: 10 }],
+  ['when nodes are away for longer than hints live', { awayEveryMs: 1000, awayMeanMs: 4000 }],
+  ['when a clock runs ahead', { wrongClockMs: 5000, quorum: { maxClockDriftMs: 500 } }],
+  [
+    'by hints alone',
+    {
+      ...QUIET,
+      clockSkewMaxMs: 0,
+      clockDriftMax: 0,
+      disk: { syncFailureRate: 0 },
+      partitionEveryMs: 500,
+      quorum: {
+        hintedHandoff: true,
+        antiEntropy: false,
+        maxHintAgeMs: 3_600_000,
+        tombstoneGraceMs: 3_600_000,
+        maxHintBytes: 1e9,
+        maxClockDriftMs: 20_000,
+      },
+    },
+  ],
+  [
+    'without hints and read repair',
+    { partitionEveryMs: 500, quorum: { hintedHandoff: false, readRepair: false } },
+  ],
+];
 
 describe('a simulated cluster', () => {
   it.each(Array.from({ length: 20 }, (_, i) => String(100 + i)))(
@@ -19,6 +51,15 @@ describe('a simulated cluster', () => {
     'keeps its promises with %i nodes',
     async (nodes) => {
       const result = await runSimulation({ seed: 'sizes', steps: 20_000, nodes });
+      expect(result.violation).toBeUndefined();
+    },
+    TIMEOUT_MS,
+  );
+
+  it.each(AIMED.flatMap(([name, focus]) => ['1', '2', '3'].map((seed) => [name, seed, focus] as const)))(
+    'keeps its promises %s, under seed %s',
+    async (_name, seed, focus) => {
+      const result = await runSimulation({ seed, steps: 20_000, nodes: 5, focus });
       expect(result.violation).toBeUndefined();
     },
     TIMEOUT_MS,
