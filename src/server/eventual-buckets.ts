@@ -103,6 +103,7 @@ export class EventualBuckets {
       engine: engines.openInternal('hints'),
       ordinalOf: (node) => ordinals.get(node) ?? -1,
       nodeOf: (at) => map.nodes[at]?.id,
+      knowsBucket: (id) => store.buckets.has(id),
       random,
       maxHintBytes: settings.maxHintBytes,
       maxHintAgeMs: settings.maxHintAgeMs,

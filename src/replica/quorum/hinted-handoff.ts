@@ -26,6 +26,8 @@ export interface HintedHandoffOptions {
   /** Position of a node in the cluster map; -1: it is not in it. */
   readonly ordinalOf: (node: NodeId) => number;
   readonly nodeOf: (ordinal: number) => NodeId | undefined;
+  /** False: the bucket was dropped. */
+  readonly knowsBucket: (bucketId: number) => boolean;
   readonly random: () => number;
   readonly maxHintBytes: number;
   readonly maxHintAgeMs: number;
@@ -49,8 +51,8 @@ export class HintedHandoff {
   readonly #core: HintHandoff;
 
   constructor(options: HintedHandoffOptions) {
-    const { engine, ordinalOf, nodeOf, random } = options;
-    this.#store = new EngineHintStore({ engine, ordinalOf, nodeOf });
+    const { engine, ordinalOf, nodeOf, knowsBucket, random } = options;
+    this.#store = new EngineHintStore({ engine, ordinalOf, nodeOf, knowsBucket });
     this.#core = new HintHandoff({
       store: this.#store,
       random,

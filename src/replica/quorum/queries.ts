@@ -35,7 +35,7 @@ interface Asked {
 
 export interface QueriesHost {
   readonly env: Env;
-  readonly peers: PeerHub;
+  readonly peers: Pick<PeerHub, 'beginMessage' | 'endMessage' | 'queuedBytes'>;
   /** How long an answer is waited for. */
   readonly timeoutMs: number;
   /** Something was written to an outbox. */
@@ -86,23 +86,34 @@ export class Queries {
     const id = reader.varint();
     const bucketId = reader.varint();
     const definition = commandById(reader.varint());
-    if (definition === undefined || definition.isWrite)
-      throw new DecodeError('a query names no read command that is known here');
     const count = reader.varint();
     if (count > reader.remainingBytes) throw new DecodeError('more arguments than bytes');
     const args: Buffer[] = [];
     for (let i = 0; i < count; i++) args.push(reader.bytes());
+    reader.end();
     const { peers } = this.#host;
-    const reply =
-      peers.queuedBytes(from) > LIMITS.maxPeerAnswerBytes
-        ? ErrorReply.of('OVERLOADED', 'too many answers wait for this node')
-        : this.#host.serve(group, bucketId, definition, args);
+    const reply = this.#replyTo(from, group, bucketId, definition, args);
     const writer = peers.beginMessage(from, MESSAGE.queryReply, group);
     if (writer === undefined) return;
     writer.varint(id);
     writeReply(writer, reply);
     peers.endMessage(from);
     this.#host.scheduleFlush();
+  }
+
+  #replyTo(
+    from: NodeId,
+    group: number,
+    bucketId: number,
+    definition: CommandDefinition | undefined,
+    args: readonly Buffer[],
+  ): Reply {
+    // A node of a newer version may know more commands. Writes do not come this way.
+    if (definition === undefined || definition.isWrite)
+      return ErrorReply.of('NOT_SUPPORTED', 'the node asked does not know the command');
+    if (this.#host.peers.queuedBytes(from) > LIMITS.maxPeerAnswerBytes)
+      return ErrorReply.of('OVERLOADED', 'too many answers wait for this node');
+    return this.#host.serve(group, bucketId, definition, args);
   }
 
   /** A peer answers. */
@@ -112,6 +123,7 @@ export class Queries {
     const asked = this.#asked.get(id);
     if (asked === undefined || asked.to !== from) return;
     const reply = readReply(reader);
+    reader.end();
     this.#asked.delete(id);
     asked.question.answered(reply);
   }

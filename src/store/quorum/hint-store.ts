@@ -26,12 +26,15 @@ export interface EngineHintStoreOptions {
   /** Position of a node in the cluster map; -1: it is not in it. */
   readonly ordinalOf: (node: NodeId) => number;
   readonly nodeOf: (ordinal: number) => NodeId | undefined;
+  /** False: the bucket was dropped, and nobody takes its hints any more. */
+  readonly knowsBucket: (bucketId: number) => boolean;
 }
 
 export class EngineHintStore implements HintStore {
   readonly #engine: Engine;
   readonly #ordinalOf: (node: NodeId) => number;
   readonly #nodeOf: (ordinal: number) => NodeId | undefined;
+  readonly #knowsBucket: (bucketId: number) => boolean;
   /** Bytes of keys and values, by ordinal. */
   readonly #bytes = new Float64Array(MAX_ORDINALS);
   readonly #keyWriter = new ByteWriter();
@@ -41,6 +44,7 @@ export class EngineHintStore implements HintStore {
     this.#engine = options.engine;
     this.#ordinalOf = options.ordinalOf;
     this.#nodeOf = options.nodeOf;
+    this.#knowsBucket = options.knowsBucket;
     for (let ordinal = 0; ordinal < MAX_ORDINALS; ordinal++) {
       if (this.#engine.keyCountInSlot(ordinal) === 0) continue;
       this.#engine.scan(
@@ -107,7 +111,7 @@ export class EngineHintStore implements HintStore {
       const bucketId = reader.varint();
       const key = hintKey.subarray(reader.position);
       const name = { bucketId, key, version: record.version };
-      if (record.version < minVersion) expired.push(name);
+      if (record.version < minVersion || !this.#knowsBucket(bucketId)) expired.push(name);
       else {
         names.push(name);
         this.#encoder.add(bucketId, key, record.value, record.version, record.expiresAtMs);

@@ -18,6 +18,8 @@ import { seededRandom } from '../raft/network.js';
 const WALL_MS = 1_780_000_000_000;
 const NODES = ['n1', 'n2', 'n3'];
 const MAX_AGE_MS = 60_000;
+/** A bucket that is no more. */
+const DROPPED = 13;
 
 interface Hint {
   readonly key: string;
@@ -53,6 +55,7 @@ function newStore(engine = new MemoryEngine()): EngineHintStore {
     engine,
     ordinalOf: (node) => NODES.indexOf(node),
     nodeOf: (ordinal) => NODES[ordinal],
+    knowsBucket: (bucketId) => bucketId !== DROPPED,
   });
 }
 
@@ -237,6 +240,14 @@ describe('hinted handoff', () => {
     const { replays, lacking } = tick();
     expect(replays.map(({ texts }) => texts)).toEqual([['1/b=v']]);
     expect(lacking).toEqual(['n2']);
+    expect(allOf(store, 'n2')).toEqual(['1/b=v']);
+  });
+
+  it('drops what is of a bucket that is no more, instead of offering it for ever', () => {
+    handoff.add('n2', batchOf({ key: 'a', bucketId: DROPPED }, { key: 'b' }), WALL_MS);
+    handoff.setReachable('n2', true);
+    tick();
+    expect(tick(2000).replays.map(({ texts }) => texts)).toEqual([['1/b=v']]);
     expect(allOf(store, 'n2')).toEqual(['1/b=v']);
   });
 

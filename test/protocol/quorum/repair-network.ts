@@ -165,6 +165,7 @@ export class RepairNetwork {
       engine: new MemoryEngine(),
       ordinalOf: (node) => NODES.indexOf(node),
       nodeOf: (ordinal) => NODES[ordinal],
+      knowsBucket: () => true,
     });
     for (const change of hintChanges) applyHintChange(store, decodeHintChange(change));
     const handoff = new HintHandoff({
