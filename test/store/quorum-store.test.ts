@@ -114,6 +114,20 @@ describe('records of eventual buckets', () => {
     expect(machine.value(1, 'k')).toBeUndefined();
   });
 
+  test('a replay takes what was acknowledged although there seems to be no room for it', () => {
+    const retention = { maxIdleMs: 0, maxMemoryBytes: 1024 * 1024, eviction: 'noeviction' } as const;
+    const machine = opened(quorumBucket(1, 'memory', {}, { retention }));
+    let number = 0;
+    while (machine.put(1, `k${number}`, 'v'.repeat(1000), versionAgo(100)) === 'applied') number++;
+    expect(number).toBeGreaterThan(100);
+    expect(machine.put(1, 'acknowledged', 'v', versionAgo(50))).toBe('refused');
+    const encoder = new MutationEncoder();
+    encoder.add(1, bytes('acknowledged'), bytes('v'), versionAgo(50), 0);
+    machine.store.replay(encoder.take().bytes, NOW_MS);
+    expect(machine.value(1, 'acknowledged')).toBe('v');
+    expect(machine.store.highestVersion).toBe(versionAgo(50));
+  });
+
   test('a replayed batch is merged as it was', () => {
     const encoder = new MutationEncoder();
     encoder.begin();

@@ -6,8 +6,8 @@
  * gives the head back, opens the buckets and replays the journal from the checkpoint on; both in any order with what
  * peers send meanwhile would do no harm, since merging is idempotent.
  *
- * A replay goes through `merge`, also for what anti-entropy has brought: it refuses some records that were taken then (live ones
- * of absent keys in purged slots), which anti-entropy brings again. Taking what was refused then would be worse: a
+ * A replay refuses what `merge` would, but for lack of memory. So it refuses some records of anti-entropy that were taken then
+ * (live ones of absent keys in purged slots), which anti-entropy brings again. Taking what was refused then would be worse: a
  * record that a purged tombstone hid would live again.
  *
  * Invariant: `highestVersion` is at or above every version stored here and every one that this node has merged.
@@ -150,7 +150,8 @@ export class QuorumStore implements QuorumStoreContract {
   /** Merges a batch of mutations as the journal holds it. Malformed bytes throw `DecodeError`. */
   replay(batch: Buffer, nowMs: number): void {
     forEachMutation(batch, (bucketId, key, value, version, expiresAtMs) => {
-      this.merge(bucketId, key, value, version, expiresAtMs, nowMs);
+      if (version > this.#highestVersion) this.#highestVersion = version;
+      this.#bucket(bucketId)?.replay(key, value, version, expiresAtMs, nowMs);
     });
   }
 

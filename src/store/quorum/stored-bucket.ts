@@ -163,6 +163,25 @@ export class StoredBucket {
 
   /** See `QuorumStore.merge` in the contract of the quorum core. */
   merge(key: Buffer, value: Buffer, version: number, expiresAtMs: number, nowMs: number): MergeResult {
+    return this.#mergeWithin(this.#bounds, key, value, version, expiresAtMs, nowMs);
+  }
+
+  /**
+   * Merges what was merged before the restart. Bounds do not refuse it: what a checkpoint has written back may be newer than
+   * the journal's beginning, so that there seems to be no room for what had its place, and was acknowledged.
+   */
+  replay(key: Buffer, value: Buffer, version: number, expiresAtMs: number, nowMs: number): MergeResult {
+    return this.#mergeWithin(undefined, key, value, version, expiresAtMs, nowMs);
+  }
+
+  #mergeWithin(
+    bounds: BucketBounds | undefined,
+    key: Buffer,
+    value: Buffer,
+    version: number,
+    expiresAtMs: number,
+    nowMs: number,
+  ): MergeResult {
     this.#forgetPrevious();
     if (version <= this.#flushedThrough) return 'refused';
     const token = tokenOf(key);
@@ -170,7 +189,7 @@ export class StoredBucket {
       const throughMs = this.#purgedThroughMs[slotOfToken(token)]!;
       if (versionMs(version) <= throughMs && this.engine.versionOf(token, key) === 0) return 'refused';
     }
-    return this.#merge(token, key, value, version, expiresAtMs, nowMs);
+    return this.#merge(bounds, token, key, value, version, expiresAtMs, nowMs);
   }
 
   /** See `ReplicaContents.mergeRepaired`. */
@@ -197,7 +216,7 @@ export class StoredBucket {
       !bounds.admitsRepair(token, key, value.length, version)
     )
       return 'refused';
-    return this.#merge(token, key, value, version, expiresAtMs, nowMs);
+    return this.#merge(bounds, token, key, value, version, expiresAtMs, nowMs);
   }
 
   #forgetPrevious(): void {
@@ -207,6 +226,7 @@ export class StoredBucket {
   }
 
   #merge(
+    bounds: BucketBounds | undefined,
     token: number,
     key: Buffer,
     value: Buffer,
@@ -215,7 +235,6 @@ export class StoredBucket {
     nowMs: number,
   ): MergeResult {
     const { engine } = this;
-    const bounds = this.#bounds;
     if (bounds !== undefined) {
       this.previousIdle = bounds.isIdle(token, key);
       if (!isDead({ expiresAtMs }, nowMs) && !bounds.admits(token, key, value.length, version))
