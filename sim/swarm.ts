@@ -92,13 +92,15 @@ export type Focus = Partial<Omit<Swarm, 'limits' | 'network' | 'disk' | 'quorum'
 };
 
 export function focusSwarm(swarm: Swarm, focus: Focus): Swarm {
+  // With other faults than were drawn, hints alone may not be enough.
+  const antiEntropy = swarm.quorum.antiEntropy || Object.keys(focus).length > 0;
   return {
     ...swarm,
     ...focus,
     limits: { ...swarm.limits, ...focus.limits },
     network: { ...swarm.network, ...focus.network },
     disk: { ...swarm.disk, ...focus.disk },
-    quorum: { ...swarm.quorum, ...focus.quorum },
+    quorum: { ...swarm.quorum, antiEntropy, ...focus.quorum },
   };
 }
 
