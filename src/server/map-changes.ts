@@ -63,8 +63,8 @@ export class MapChanges {
     change: MapChange,
     visible: (bucket: BucketDescription) => boolean,
   ): Promise<BucketDescription> {
-    const { administration, conditions, known, peers, notServing } = this.#host;
-    const reason = notServing();
+    const { administration, conditions, known, peers } = this.#host;
+    const reason = this.#host.notServing();
     if (reason !== undefined) throw new QuoinError('STARTING', reason);
     const bucket = await administration.submit(change);
     await conditions.until(() => visible(bucket), LIMITS.requestTimeoutMs);
