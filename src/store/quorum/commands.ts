@@ -227,6 +227,8 @@ export function keyOfRead(definition: CommandDefinition, args: readonly Buffer[]
   return args[definition.firstKey - 1];
 }
 
+const found = new SingleRecordKeySpace();
+
 /** The answer to a command of the use `read`, given the words of one key, from the newest record that was found. */
 export function answerRead(
   definition: CommandDefinition,
@@ -234,8 +236,10 @@ export function answerRead(
   record: QuorumRecord | undefined,
   nowMs: number,
 ): Reply {
-  const keyspace = new SingleRecordKeySpace(keyOfRead(definition, args) ?? NO_VALUE, record, nowMs);
-  return definition.execute({ keyspace, nowMs }, args);
+  found.hold(keyOfRead(definition, args) ?? NO_VALUE, record, nowMs);
+  const reply = definition.execute(found, args);
+  found.release();
+  return reply;
 }
 
 const UNREACHABLE = ErrorReply.of(
