@@ -33,13 +33,13 @@ export const THROUGHPUT_MEASURES = [
     name: 'set-plain',
     title: 'SET, all clients on one node',
     workload: { ...BASE, operation: 'set', mode: 'plain', pipeline: 1 },
-    systems: ['quoin'],
+    systems: ['quoin', ...EVENTUAL],
   },
   {
     name: 'get-plain',
     title: 'GET, all clients on one node',
     workload: { ...BASE, operation: 'get', mode: 'plain', pipeline: 1 },
-    systems: ['quoin'],
+    systems: ['quoin', ...EVENTUAL],
   },
   {
     name: 'set-pipelined',
