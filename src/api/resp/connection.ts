@@ -99,16 +99,17 @@ export class ClientConnection {
   #turnStartedAtMs = 0;
   #idleWaiters: (() => void)[] = [];
 
-  constructor(server: RespServer, socket: Socket, id: number) {
+  /** `accepted` is paused: reading begins here. */
+  constructor(server: RespServer, accepted: Socket, id: number) {
     this.id = id;
     this.server = server;
-    this.#socket = socket;
-    this.remoteAddress = formatAddress(socket.remoteAddress, socket.remotePort);
-    this.localAddress = formatAddress(socket.localAddress, socket.localPort);
+    this.remoteAddress = formatAddress(accepted.remoteAddress, accepted.remotePort);
+    this.localAddress = formatAddress(accepted.localAddress, accepted.localPort);
     this.#parser = new RequestParser(server.limits, server.inputBudget);
     this.bucket = server.defaultBucket() ?? NO_BUCKET;
     this.authenticated = !server.access.requiresAuthentication;
-    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    const socket = server.reads.adopt(accepted, (chunk) => this.#onData(chunk));
+    this.#socket = socket;
     socket.on('drain', () => this.#onDrain());
     socket.on('end', () => this.#onEnd());
     // What went wrong is of no use to anyone here: the peer is gone, and `close` follows.

@@ -17,6 +17,7 @@ import { MAX_CLIENTS } from './messages.js';
 import type { ReplySlot } from './pending.js';
 import { Rate } from './rate.js';
 import { Settings } from './settings.js';
+import { SharedReads } from './shared-reads.js';
 import { SlowLog } from './slowlog.js';
 import { ReplyWriter } from './writer.js';
 
@@ -62,6 +63,7 @@ export class RespServer {
   readonly latency = new LatencyMonitor();
   readonly inputBudget = new InputBudget(LIMITS.maxHalfReadBytes);
   readonly rate = new Rate();
+  readonly reads = new SharedReads();
   readonly connections = new Map<number, ClientConnection>();
   readonly postponed = new Set<ClientConnection>();
   readonly noAuthentication = new ErrorReply('WRONG_ARGUMENTS', 'NOAUTH Authentication required.');
@@ -269,7 +271,13 @@ function listen(server: Server, address: string): Promise<string> {
 export async function startRespServer(options: RespServerOptions): Promise<RunningRespServer> {
   const shared = new RespServer(options);
   const server = createServer(
-    { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
+    {
+      allowHalfOpen: true,
+      pauseOnConnect: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
+    },
     (socket) => shared.accept(socket),
   );
   const address = await listen(server, options.address);
