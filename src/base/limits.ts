@@ -112,6 +112,8 @@ export const LIMITS = {
   maxSwimRelays: 1024,
   /** Reads of eventual buckets that wait for other replicas, repairs after the answer included; past it OVERLOADED. */
   maxPendingQuorumReads: 65_536,
+  /** Reads a second of one node after which the replicas that were not asked are looked at too: a tenth of ten thousand reads. */
+  maxReadRepairLooksPerSecond: 1000,
   /** Records in one answer to a peer's reads; past it only versions are told and the peer asks again for what it needs. */
   maxQuorumAnswerBytes: 16 * MIB,
   /** Journal of eventual buckets that waits to be synced; past it mutations are not taken, so that a slow disk does not fill the memory. */

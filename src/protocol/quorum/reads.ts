@@ -14,7 +14,7 @@
  * - a record that lies too far ahead of this node's clock is as good as no answer, and a replica that refuses a repair for that
  *   reason does not hold it: a clock that runs ahead neither drags reads along nor lets them go back;
  * - a callback is called once, and after it the read goes on only to repair: with what the late ones answer, and with a small chance
- *   with all members (`readRepairChance`).
+ *   with all members (`readRepairChance`), so many times a second at most that nobody's reads get slow for it.
  *
  * A member that was not needed is asked nonetheless when it has not been asked for a while, for its version alone: a peer that was
  * slow and has recovered is found again that way.
@@ -37,6 +37,8 @@ import {
 
 /** A peer that nobody has asked for so long is asked once beside the others. */
 const PROBE_AFTER_MS = 100;
+/** Looks at further replicas are counted by this interval: short, so that they do not come in bursts. */
+const LOOKS_INTERVAL_MS = 100;
 /** In place of a version: send the version alone. */
 const VERSION_ALONE = -1;
 
@@ -47,6 +49,9 @@ export class Reads implements QueryEvents, MendEvents {
   readonly #queries: Queries;
   readonly #mending: Mending;
   readonly #pending: PendingRead[] = [];
+  /** Looks at further replicas in the interval at hand, and when it began. */
+  #looks = 0;
+  #looksSinceMs = Number.NEGATIVE_INFINITY;
 
   constructor(context: QuorumContext) {
     this.#context = context;
@@ -126,14 +131,19 @@ export class Reads implements QueryEvents, MendEvents {
 
   /** Is the rest of the replicas looked at after this read? */
   #looksFurther(read: QuorumRead): boolean {
-    const { readRepairChance } = this.#context.timing;
-    return (
+    const { timing, nowMs, options } = this.#context;
+    const isChosen =
       read.repair &&
-      readRepairChance > 0 &&
+      timing.readRepairChance > 0 &&
       read.replicas.others.length > 0 &&
       this.#pending.length < LIMITS.maxPendingQuorumReads / 2 &&
-      this.#context.options.random() < readRepairChance
-    );
+      options.random() < timing.readRepairChance;
+    if (!isChosen) return false;
+    if (nowMs - this.#looksSinceMs >= LOOKS_INTERVAL_MS) {
+      this.#looksSinceMs = nowMs;
+      this.#looks = 0;
+    }
+    return ++this.#looks <= (LIMITS.maxReadRepairLooksPerSecond * LOOKS_INTERVAL_MS) / 1000;
   }
 
   /** Asks all who were not asked yet, for the sake of repair alone. */

@@ -365,6 +365,18 @@ describe('read repair beyond r', () => {
     expect(always.core.hasEffects()).toBe(false);
   });
 
+  it('happens so many times a second at most, however many reads there are', () => {
+    const bench = new BenchCore({ timingChanges: { readRepairChance: 1, timeoutMs: 60_000 } });
+    const looks = (): number => {
+      for (let i = 0; i < 500; i++) bench.read(`k${i}`, { replicas: THREE, r: 1 });
+      bench.take();
+      return bench.readTo('n2').queries.length;
+    };
+    expect(looks()).toBe(LIMITS.maxReadRepairLooksPerSecond / 10);
+    bench.tickAfter(100);
+    expect(looks()).toBe(LIMITS.maxReadRepairLooksPerSecond / 10);
+  });
+
   it('mends who answers late and stale', () => {
     const bench = new BenchCore();
     bench.holds('k', 'v', 9);
