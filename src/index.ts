@@ -13,7 +13,16 @@
  */
 export { ERRORS, type ErrorCode, QuoinError } from './base/errors.js';
 export type { Logger } from './base/logger.js';
-export type { Bucket, Bytes, Entry, ScanOptions, WriteOptions } from './client/bucket.js';
+export type {
+  Bucket,
+  Bytes,
+  DeleteOptions,
+  Entry,
+  ExpiryOptions,
+  ReadOptions,
+  ScanOptions,
+  WriteOptions,
+} from './client/bucket.js';
 export { EmbeddedCluster, type StartClusterOptions, startCluster } from './embed/cluster.js';
 export { EmbeddedNode } from './embed/embedded-node.js';
 export type { NodeAddresses } from './embed/protocol.js';

@@ -4,7 +4,7 @@
  */
 import { QuoinError } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
-import type { ScanOptions, WriteOptions } from './bucket.js';
+import type { ExpiryOptions, ScanOptions } from './bucket.js';
 
 const BUCKET_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 const DEFAULT_PAGE_SIZE = 1000;
@@ -21,10 +21,16 @@ export function checkBucketName(name: string): string {
 }
 
 /** Milliseconds; undefined: the bucket's own. */
-export function ttlOf(options: WriteOptions | undefined): number | undefined {
+export function ttlOf(options: ExpiryOptions | undefined): number | undefined {
   const ttlMs = options?.ttlMs;
   if (ttlMs === undefined || (Number.isInteger(ttlMs) && ttlMs >= 0 && ttlMs <= MAX_TTL_MS)) return ttlMs;
   throw new QuoinError('WRONG_ARGUMENTS', 'ttlMs must be a whole number of milliseconds, 0 for none');
+}
+
+/** Copies for one call; undefined: as the bucket says. How many there are at most, and whether it has any, its node knows. */
+export function replicasOf(name: 'r' | 'w', replicas: number | undefined): number | undefined {
+  if (replicas === undefined || (Number.isSafeInteger(replicas) && replicas >= 1)) return replicas;
+  throw new QuoinError('WRONG_ARGUMENTS', `${name} must be a whole number from 1 to the bucket's n`);
 }
 
 /** The version that a compare-and-set expects. */

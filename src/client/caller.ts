@@ -3,17 +3,20 @@
  * deadline.
  *
  * What is tried again: reads always; writes when it is certain that they did not happen, or under a session, where a
- * repeat is recognized. A write that is given up while one of its attempts may have happened ends with OUTCOME_UNKNOWN,
- * whatever was answered last.
+ * repeat is recognized. Eventual buckets know no sessions: there a repeat is a newer write, which would replace what others wrote
+ * in between. So before a write in doubt is repeated, a node is asked what kind of bucket it is for. It is asked then
+ * and not before, nor remembered: a call without trouble costs nothing more, and a bucket's name may pass to one of another kind.
+ * A write that is given up while one of its attempts may have happened ends with OUTCOME_UNKNOWN, whatever was answered last.
  *
- * Invariants: every call settles at its deadline or before; a call has one attempt under way at a time.
+ * Invariants: every call settles at its deadline or before; a call has one attempt under way at a time; a write that may have
+ * happened is sent again only to a bucket whose replication recognizes it.
  */
 import { Agent } from 'node:http';
 import { type ErrorCode, QuoinError } from '../base/errors.js';
 import { exchange, type HttpAnswer, type HttpCall, NoAnswer } from './exchange.js';
 import { Gate } from './gate.js';
 import { type NodeAddress, NodeChoice } from './node-choice.js';
-import { problemOf } from './problem.js';
+import { jsonObjectOf, problemOf } from './problem.js';
 import { WriteSessions, type WriteStamp } from './write-sessions.js';
 
 const FIRST_PAUSE_MS = 20;
@@ -29,6 +32,9 @@ const TROUBLE_OF_THE_NODE: ReadonlySet<ErrorCode> = new Set([
   'LOST_DISK',
 ]);
 
+/** Replications that carry a session's write out once, however often it comes. Any other, also one of a later version, may not. */
+const RECOGNIZES_REPEATS: ReadonlySet<unknown> = new Set(['raft']);
+
 export interface CallerOptions {
   readonly nodes: readonly NodeAddress[];
   readonly timeoutMs: number;
@@ -38,6 +44,7 @@ export interface CallerOptions {
 }
 
 export interface Operation {
+  readonly bucket: string;
   readonly method: HttpCall['method'];
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -108,6 +115,10 @@ class Attempts {
   readonly #tried = new Set<NodeAddress>();
   #pauseMs = FIRST_PAUSE_MS;
   #mayHaveHappened = false;
+  /** Why an earlier attempt may have happened. */
+  #doubt: QuoinError | undefined;
+  /** The bucket is known to carry out once what is sent twice. */
+  #mayRepeat = false;
   #last: QuoinError | undefined;
 
   constructor(
@@ -131,13 +142,47 @@ class Attempts {
         await this.#pause(signal);
       } else {
         this.#tried.add(node);
-        const outcome = await this.#attempt(node, signal);
+        const outcome = (await this.#obstacle(node, signal)) ?? (await this.#attempt(node, signal));
         if (!(outcome instanceof QuoinError)) return outcome;
         this.#last = outcome;
         if (outcome.code === 'OVERLOADED') await this.#pause(signal);
       }
       if (signal.aborted) throw this.#givenUp(signal.reason as QuoinError);
     }
+  }
+
+  /**
+   * Why this node cannot tell yet that a write in doubt may be repeated; undefined when it may be, or nothing is in doubt. Throws
+   * when it may not.
+   */
+  async #obstacle(node: NodeAddress, signal: AbortSignal): Promise<QuoinError | undefined> {
+    if (!this.#mayHaveHappened || this.#mayRepeat) return undefined;
+    const { bucket } = this.#operation;
+    const path = `/v1/buckets/${bucket}`;
+    let answer: HttpAnswer;
+    try {
+      answer = await this.#exchange(node, { method: 'GET', path, headers: {}, body: undefined });
+    } catch (error) {
+      if (!(error instanceof NoAnswer)) throw error;
+      if (!signal.aborted) this.#nodes.putAside(node, performance.now());
+      return new QuoinError('UNREACHABLE', `${node.url}: ${error.message}`, { cause: error });
+    }
+    if (answer.status >= 300) {
+      const problem = problemOf(answer, node.url);
+      if (problem.code === 'UNKNOWN_BUCKET') throw this.#unrepeatable(problem.message);
+      if (TROUBLE_OF_THE_NODE.has(problem.code)) this.#nodes.putAside(node, performance.now());
+      return problem;
+    }
+    if (!RECOGNIZES_REPEATS.has(jsonObjectOf(answer.body)?.replication))
+      throw this.#unrepeatable(`a repeat in bucket '${bucket}' would be one more write`);
+    this.#mayRepeat = true;
+    return undefined;
+  }
+
+  #unrepeatable(reason: string): QuoinError {
+    const cause = this.#doubt;
+    const text = `${cause?.message}; it is not sent again: ${reason}`;
+    return new QuoinError('OUTCOME_UNKNOWN', text, { cause });
   }
 
   /** An answer, or an error after which another attempt may be made; throws what is final. */
@@ -180,9 +225,10 @@ class Attempts {
     return this.#doubtful(unknown, true);
   }
 
-  /** A write that may have happened is sent again only where a repeat is recognized. */
+  /** A write that may have happened can be sent again only under a session. */
   #doubtful(error: QuoinError, repeats: boolean): QuoinError {
     this.#mayHaveHappened = true;
+    this.#doubt = error;
     if (this.#stamp === undefined || !repeats) throw error;
     return error;
   }

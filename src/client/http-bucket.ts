@@ -1,10 +1,13 @@
 /** A bucket handle over the network: each method is one request of the HTTP door (`docs/http.md`). */
 import { QuoinError } from '../base/errors.js';
-import { expectedOf, pageSizeOf, ttlOf } from './arguments.js';
+import { expectedOf, pageSizeOf, replicasOf, ttlOf } from './arguments.js';
 import {
   type Bucket,
   type Bytes,
+  type DeleteOptions,
   type Entry,
+  type ExpiryOptions,
+  type ReadOptions,
   type ScanOptions,
   toBuffer,
   type WriteOptions,
@@ -29,6 +32,12 @@ function percentEncode(bytes: Buffer): string {
       ? String.fromCharCode(byte)
       : `%${byte.toString(16).padStart(2, '0').toUpperCase()}`;
   return text;
+}
+
+/** Names and values that need no escaping; undefined ones are left out. */
+function queryOf(parameters: Readonly<Record<string, string | number | undefined>>): string {
+  const given = Object.entries(parameters).filter(([, value]) => value !== undefined);
+  return given.length === 0 ? '' : `?${given.map(([name, value]) => `${name}=${value}`).join('&')}`;
 }
 
 function unexpected(what: string): QuoinError {
@@ -65,16 +74,17 @@ export class HttpBucket implements Bucket {
     this.#path = `/v1/kv/${name}`;
   }
 
-  async get(key: Bytes): Promise<Buffer | undefined> {
-    return (await this.getEntry(key))?.value;
+  async get(key: Bytes, options?: ReadOptions): Promise<Buffer | undefined> {
+    return (await this.getEntry(key, options))?.value;
   }
 
-  async getText(key: Bytes): Promise<string | undefined> {
-    return (await this.get(key))?.toString('utf8');
+  async getText(key: Bytes, options?: ReadOptions): Promise<string | undefined> {
+    return (await this.get(key, options))?.toString('utf8');
   }
 
-  async getEntry(key: Bytes): Promise<Entry | undefined> {
-    const answer = await this.#call({ method: 'GET', path: this.#keyPath(key) });
+  async getEntry(key: Bytes, options?: ReadOptions): Promise<Entry | undefined> {
+    const query = queryOf({ r: replicasOf('r', options?.r) });
+    const answer = await this.#call({ bucket: this.name, method: 'GET', path: this.#keyPath(key) + query });
     if (answer.status === 404) return undefined;
     return { value: answer.body, version: versionOf(answer), expiresAt: expiryOf(answer) };
   }
@@ -83,8 +93,13 @@ export class HttpBucket implements Bucket {
     return this.#put(key, value, options, {});
   }
 
-  async delete(key: Bytes): Promise<boolean> {
-    const answer = await this.#call({ method: 'DELETE', path: this.#keyPath(key) });
+  async delete(key: Bytes, options?: DeleteOptions): Promise<boolean> {
+    const query = queryOf({ w: replicasOf('w', options?.w) });
+    const answer = await this.#call({
+      bucket: this.name,
+      method: 'DELETE',
+      path: this.#keyPath(key) + query,
+    });
     return answer.status !== 404;
   }
 
@@ -92,7 +107,7 @@ export class HttpBucket implements Bucket {
     key: Bytes,
     expected: number | 'absent',
     value: Bytes,
-    options?: WriteOptions,
+    options?: ExpiryOptions,
   ): Promise<number | undefined> {
     const headers: Record<string, string> =
       expectedOf(expected) === 'absent' ? { 'if-none-match': '*' } : { 'if-match': `"${expected}"` };
@@ -114,7 +129,7 @@ export class HttpBucket implements Bucket {
     let cursor: unknown = '0';
     do {
       const path = `${this.#path}?prefix=${prefix}&limit=${limit}&cursor=${String(cursor)}`;
-      const answer = await this.#call({ method: 'GET', path });
+      const answer = await this.#call({ bucket: this.name, method: 'GET', path });
       const page = jsonObjectOf(answer.body);
       const keys: unknown = page?.keys;
       if (!Array.isArray(keys)) throw unexpected('no list of keys');
@@ -139,10 +154,17 @@ export class HttpBucket implements Bucket {
     headers: Readonly<Record<string, string>>,
   ): Promise<number> {
     const ttlMs = ttlOf(options);
-    const query = ttlMs === undefined ? '' : `?ttl=${ttlMs}ms`;
+    const ttl = ttlMs === undefined ? undefined : `${ttlMs}ms`;
+    const query = queryOf({ ttl, w: replicasOf('w', options?.w) });
     // A copy: attempts may be made long after the caller has gone on with its bytes.
     const body = typeof value === 'string' ? toBuffer(value) : Buffer.from(toBuffer(value));
-    const answer = await this.#call({ method: 'PUT', path: this.#keyPath(key) + query, headers, body });
+    const answer = await this.#call({
+      bucket: this.name,
+      method: 'PUT',
+      path: this.#keyPath(key) + query,
+      headers,
+      body,
+    });
     return versionOf(answer);
   }
 }

@@ -5,11 +5,13 @@
  * Invariants: every call is answered once; nothing here throws into the node that completes a request.
  */
 import { errorOfReply } from '../api/http/problem.js';
+import { refusalOfReplicas } from '../api/http/quorum-choice.js';
 import { invariant } from '../base/errors.js';
 import type { NodeConfiguration } from '../server/configuration/types.js';
-import type { NodeServer } from '../server/types.js';
+import type { NodeServer, QuorumChoice } from '../server/types.js';
 import { commandByName } from '../store/registry.js';
 import { ErrorReply, type Reply } from '../store/reply.js';
+import type { BucketDescription } from '../store/types.js';
 import { type Answered, AnswerWriter, type Call, type Packet, readCalls } from './packet.js';
 
 type Limits = Pick<NodeConfiguration['limits'], 'maxKeyBytes' | 'maxValueBytes'>;
@@ -20,6 +22,15 @@ function toAnswered(reply: Reply): Answered | undefined {
   if (!Array.isArray(reply)) return undefined;
   const members = (reply as readonly Reply[]).map(toAnswered);
   return members.some((member) => member === undefined) ? undefined : (members as Answered[]);
+}
+
+/** By the rules of the HTTP door. */
+function refusalOfChoice(
+  quorum: QuorumChoice | undefined,
+  bucket: BucketDescription,
+): ErrorReply | undefined {
+  const refusal = refusalOfReplicas('r', quorum?.r, bucket) ?? refusalOfReplicas('w', quorum?.w, bucket);
+  return refusal === undefined ? undefined : ErrorReply.of('WRONG_ARGUMENTS', refusal);
 }
 
 export class CallHost {
@@ -51,7 +62,8 @@ export class CallHost {
     }
     const definition = commandByName(call.command);
     invariant(definition !== undefined, `command ${call.command} is registered`);
-    const refusal = this.#tooLarge(call) ?? definition.validate?.(call.args);
+    const refusal =
+      this.#tooLarge(call) ?? definition.validate?.(call.args) ?? refusalOfChoice(call.quorum, bucket);
     if (refusal !== undefined) {
       this.#complete(call.id, refusal);
       return;
@@ -63,6 +75,7 @@ export class CallHost {
       consistency: 'linearizable',
       ordered: false,
       session: undefined,
+      quorum: call.quorum,
       completion: { complete: (reply) => this.#complete(call.id, reply) },
     });
   }

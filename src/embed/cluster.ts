@@ -62,10 +62,10 @@ export class EmbeddedCluster {
 
   /** A handle on a bucket, through the first node that runs. Throws WRONG_ARGUMENTS for what is no bucket name. */
   bucket(name = 'default'): Bucket {
-    return new EmbeddedBucket(checkBucketName(name), (bucket, command, args) => {
+    return new EmbeddedBucket(checkBucketName(name), (bucket, command, args, quorum) => {
       const node = this.nodes.find(({ running }) => running);
       if (node === undefined) return Promise.reject(new QuoinError('CLOSED', 'no node of the cluster runs'));
-      return node.call(bucket, command, args);
+      return node.call(bucket, command, args, quorum);
     });
   }
 

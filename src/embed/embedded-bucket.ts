@@ -1,18 +1,27 @@
 /** A bucket handle over an embedded node: each method is one internal command. */
 import { type ErrorCode, invariant, QuoinError } from '../base/errors.js';
-import { expectedOf, pageSizeOf, ttlOf } from '../client/arguments.js';
+import { expectedOf, pageSizeOf, replicasOf, ttlOf } from '../client/arguments.js';
 import {
   type Bucket,
   type Bytes,
+  type DeleteOptions,
   type Entry,
+  type ExpiryOptions,
+  type ReadOptions,
   type ScanOptions,
   toBuffer,
   type WriteOptions,
 } from '../client/bucket.js';
+import type { QuorumChoice } from '../server/types.js';
 import type { Answered, CommandName } from './packet.js';
 
 /** Carries a command to the node; rejects with `QuoinError`. */
-export type Caller = (bucket: string, command: CommandName, args: readonly Buffer[]) => Promise<Answered>;
+export type Caller = (
+  bucket: string,
+  command: CommandName,
+  args: readonly Buffer[],
+  quorum?: QuorumChoice,
+) => Promise<Answered>;
 
 const ANY = Buffer.from('any');
 const BEGIN = Buffer.from('0');
@@ -34,6 +43,10 @@ function listOf(answered: Answered | undefined): readonly Answered[] {
   return answered as readonly Answered[];
 }
 
+function chosen(r: number | undefined, w: number | undefined): QuorumChoice | undefined {
+  return r === undefined && w === undefined ? undefined : { r, w };
+}
+
 function isCode(error: unknown, code: ErrorCode): boolean {
   return error instanceof QuoinError && error.code === code;
 }
@@ -47,16 +60,17 @@ export class EmbeddedBucket implements Bucket {
     this.#call = call;
   }
 
-  async get(key: Bytes): Promise<Buffer | undefined> {
-    return (await this.getEntry(key))?.value;
+  async get(key: Bytes, options?: ReadOptions): Promise<Buffer | undefined> {
+    return (await this.getEntry(key, options))?.value;
   }
 
-  async getText(key: Bytes): Promise<string | undefined> {
-    return (await this.get(key))?.toString('utf8');
+  async getText(key: Bytes, options?: ReadOptions): Promise<string | undefined> {
+    return (await this.get(key, options))?.toString('utf8');
   }
 
-  async getEntry(key: Bytes): Promise<Entry | undefined> {
-    const answered = await this.#call(this.name, 'quoin.get', [toBuffer(key)]);
+  async getEntry(key: Bytes, options?: ReadOptions): Promise<Entry | undefined> {
+    const quorum = chosen(replicasOf('r', options?.r), undefined);
+    const answered = await this.#call(this.name, 'quoin.get', [toBuffer(key)], quorum);
     if (answered === null) return undefined;
     const [value, version, expiresAtMs] = listOf(answered);
     const expiry = numberOf(expiresAtMs);
@@ -71,15 +85,16 @@ export class EmbeddedBucket implements Bucket {
     return numberOf(await this.#put(key, value, options, ANY));
   }
 
-  async delete(key: Bytes): Promise<boolean> {
-    return (await this.#call(this.name, 'quoin.delete', [toBuffer(key), ANY])) === 1;
+  async delete(key: Bytes, options?: DeleteOptions): Promise<boolean> {
+    const quorum = chosen(undefined, replicasOf('w', options?.w));
+    return (await this.#call(this.name, 'quoin.delete', [toBuffer(key), ANY], quorum)) === 1;
   }
 
   async compareAndSet(
     key: Bytes,
     expected: number | 'absent',
     value: Bytes,
-    options?: WriteOptions,
+    options?: ExpiryOptions,
   ): Promise<number | undefined> {
     const condition = Buffer.from(String(expectedOf(expected)));
     try {
@@ -108,6 +123,7 @@ export class EmbeddedBucket implements Bucket {
 
   #put(key: Bytes, value: Bytes, options: WriteOptions | undefined, condition: Buffer): Promise<Answered> {
     const ttl = Buffer.from(String(ttlOf(options) ?? OWN_TTL));
-    return this.#call(this.name, 'quoin.put', [toBuffer(key), toBuffer(value), ttl, condition]);
+    const quorum = chosen(undefined, replicasOf('w', options?.w));
+    return this.#call(this.name, 'quoin.put', [toBuffer(key), toBuffer(value), ttl, condition], quorum);
   }
 }

@@ -18,6 +18,7 @@ import { checkBucketName } from '../client/arguments.js';
 import type { Bucket } from '../client/bucket.js';
 import { freeLockOfDeadThread } from '../env/real/directory-lock.js';
 import type { NodeConfiguration } from '../server/configuration/types.js';
+import type { QuorumChoice } from '../server/types.js';
 import { EmbeddedBucket } from './embedded-bucket.js';
 import {
   type Answered,
@@ -138,8 +139,8 @@ export class EmbeddedNode {
    * name.
    */
   bucket(name = 'default'): Bucket {
-    return new EmbeddedBucket(checkBucketName(name), (bucket, command, args) =>
-      this.call(bucket, command, args),
+    return new EmbeddedBucket(checkBucketName(name), (bucket, command, args, quorum) =>
+      this.call(bucket, command, args, quorum),
     );
   }
 
@@ -160,7 +161,12 @@ export class EmbeddedNode {
   }
 
   /** Carries out one internal command; what bucket handles are made of. */
-  call(bucket: string, command: CommandName, args: readonly Buffer[]): Promise<Answered> {
+  call(
+    bucket: string,
+    command: CommandName,
+    args: readonly Buffer[],
+    quorum?: QuorumChoice,
+  ): Promise<Answered> {
     if (!this.running) return Promise.reject(this.#closed());
     let sizeBytes = 0;
     for (const bytes of args) sizeBytes += bytes.length;
@@ -174,7 +180,7 @@ export class EmbeddedNode {
       const isWrite = command === 'quoin.put' || command === 'quoin.delete';
       const waiting: Waiting = { resolve, reject, isWrite, sizeBytes, sent: false };
       if (this.#calls.empty) setImmediate(() => this.#flush());
-      this.#calls.add({ id, bucket, command, args });
+      this.#calls.add({ id, bucket, command, args, quorum });
       this.#waiting.set(id, waiting);
       this.#waitingBytes += sizeBytes;
       this.#unsent.push(waiting);

@@ -2,11 +2,11 @@
  * Calls and answers as bytes. Structured clone would be simpler and is not used, because it clones the whole buffer that
  * a small view lies in: 8 KiB of Node's pool for a key, a whole segment of the memory engine for a value.
  *
- *   call    = id | command u8 | bucket text | count u8 | part * count
+ *   call    = id | command u8 | bucket text | r | w | count u8 | part * count
  *   answer  = id | 0 (null) | 1 number f64 | 2 part | 3 count, answers without id | 4 code text, message text
  *   part    = size << 1 | 0, bytes in the frame; size << 1 | 1, the next of the attachments
  *
- * Integers are varints. Parts from `ATTACHED_BYTES` on travel as buffers of their own. Everything in a packet is
+ * Integers are varints. r and w are 0 where the call leaves them to its bucket. Parts from `ATTACHED_BYTES` on travel as buffers of their own. Everything in a packet is
  * transferred, not copied again.
  *
  * Invariants: bytes are copied when they are added, so the caller may change its own at once; a small part that was read is
@@ -14,10 +14,14 @@
  */
 import { ByteReader, ByteWriter, DecodeError } from '../base/bytes.js';
 import { ERRORS, type ErrorCode } from '../base/errors.js';
+import type { QuorumChoice } from '../server/types.js';
 import type { Failure } from './protocol.js';
 
 /** Parts of this size cross as buffers of their own. */
 const ATTACHED_BYTES = 32 * 1024;
+
+/** In place of r or w. */
+const AS_THE_BUCKET = 0;
 
 const NULL = 0;
 const NUMBER = 1;
@@ -39,6 +43,8 @@ export interface Call {
   readonly bucket: string;
   readonly command: CommandName;
   readonly args: readonly Buffer[];
+  /** Copies that the call asks for; undefined: as its bucket says. */
+  readonly quorum?: QuorumChoice | undefined;
 }
 
 /** A reply as it crosses: bytes, numbers, null and lists of these. */
@@ -121,6 +127,8 @@ export class CallWriter {
     writer.varint(call.id);
     writer.u8(COMMANDS.indexOf(call.command));
     writer.string(call.bucket);
+    writer.varint(call.quorum?.r ?? AS_THE_BUCKET);
+    writer.varint(call.quorum?.w ?? AS_THE_BUCKET);
     writer.u8(call.args.length);
     for (const bytes of call.args) this.#packet.part(bytes);
   }
@@ -128,6 +136,11 @@ export class CallWriter {
   take(): Packet {
     return this.#packet.take();
   }
+}
+
+function quorumFrom(r: number, w: number): QuorumChoice | undefined {
+  if (r === AS_THE_BUCKET && w === AS_THE_BUCKET) return undefined;
+  return { r: r === AS_THE_BUCKET ? undefined : r, w: w === AS_THE_BUCKET ? undefined : w };
 }
 
 /** Visits the calls of a packet. The arguments are views into it. */
@@ -139,9 +152,10 @@ export function readCalls(packet: Packet, visit: (call: Call) => void): void {
     const command = COMMANDS[reader.u8()];
     if (command === undefined) throw new DecodeError('a call of an unknown command');
     const bucket = reader.string();
+    const quorum = quorumFrom(reader.varint(), reader.varint());
     const args: Buffer[] = [];
     for (let left = reader.u8(); left > 0; left--) args.push(source.part());
-    visit({ id, command, bucket, args });
+    visit({ id, command, bucket, args, quorum });
   }
 }
 

@@ -111,6 +111,45 @@ describe('a bucket over HTTP', () => {
     expect((await bucket.getEntry('endless'))?.expiresAt).toBeUndefined();
   });
 
+  test('asks for as many copies as a call says, and only then', async () => {
+    node.store.create({ name: 'eventual', replication: 'quorum', engine: 'memory', ttlMs: 0 });
+    const bucket = client([doorUrl()]).bucket('eventual');
+    await bucket.set('key', 'value', { w: 3, ttlMs: 60_000 });
+    await bucket.get('key', { r: 1 });
+    await bucket.getText('key', { r: 2 });
+    await bucket.getEntry('key', { r: 3 });
+    await bucket.delete('key', { w: 1 });
+    await bucket.set('key', 'value');
+    expect(node.requests.map(({ quorum }) => quorum)).toEqual([
+      { r: undefined, w: 3 },
+      { r: 1, w: undefined },
+      { r: 2, w: undefined },
+      { r: 3, w: undefined },
+      { r: undefined, w: 1 },
+      undefined,
+    ]);
+    for (const call of [bucket.get('key', { r: 4 }), bucket.set('key', 'x', { w: 4 })])
+      expect(await rejection(call)).toMatchObject({
+        code: 'WRONG_ARGUMENTS',
+        message: expect.stringContaining('from 1 to 3'),
+      });
+  });
+
+  test('has no copies to choose where reads are linearizable', async () => {
+    const bucket = client([doorUrl()]).bucket();
+    for (const call of [
+      bucket.get('key', { r: 1 }),
+      bucket.set('key', 'x', { w: 1 }),
+      bucket.delete('key', { w: 1 }),
+      bucket.compareAndSet('key', 'absent', 'x', { w: 1 } as never),
+    ])
+      expect(await rejection(call)).toMatchObject({
+        code: 'WRONG_ARGUMENTS',
+        message: expect.stringContaining("'default' is one of raft"),
+      });
+    expect(node.requests).toEqual([]);
+  });
+
   test('takes any bytes as key and value', async () => {
     const bucket = client([doorUrl()]).bucket();
     await fc.assert(
@@ -186,6 +225,10 @@ describe('a bucket over HTTP', () => {
     ['a value that is no bytes', () => bucket().set('key', undefined as never)],
     ['half a millisecond', () => bucket().set('key', 'value', { ttlMs: 0.5 })],
     ['a negative time to live', () => bucket().set('key', 'value', { ttlMs: -1 })],
+    ['a read of no copy', () => bucket().get('key', { r: 0 })],
+    ['a write of half a copy', () => bucket().set('key', 'value', { w: 1.5 })],
+    ['a delete of too many copies to count', () => bucket().delete('key', { w: 1e300 })],
+    ['copies that are text', () => bucket().get('key', { r: '1' as never })],
     ['a version that no key has', () => bucket().compareAndSet('key', 0, 'value')],
     ['a page of nothing', () => collect(bucket().scan({ pageSize: 0 }))],
     ['a page without end', () => collect(bucket().scan({ pageSize: 1e9 }))],
@@ -357,6 +400,13 @@ describe('a write whose answer is lost', () => {
   async function lossy(lost: number): Promise<{ readonly url: string; readonly passed: string[] }> {
     const passed: string[] = [];
     const url = await fakeHttp((request, response) => {
+      if (request.method === 'GET') {
+        void fetch(`${doorUrl()}${request.url}`).then(async (answer) => {
+          response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? '' });
+          response.end(await answer.text());
+        });
+        return;
+      }
       passed.push(`${String(request.headers['quoin-session'])}/${String(request.headers['quoin-sequence'])}`);
       const headers: Record<string, string> = {};
       for (const name of ['quoin-session', 'quoin-sequence', 'quoin-acknowledged-below', 'if-none-match']) {
@@ -405,6 +455,91 @@ describe('a write whose answer is lost', () => {
     await bucket.set('one', '');
     await bucket.set('two', '');
     expect(node.requests.at(-1)?.session).toMatchObject({ sequence: 2, acknowledgedBelow: 2 });
+  });
+
+  test.each(['set', 'delete'] as const)(
+    'by a %s in an eventual bucket is not sent again, and its outcome is unknown',
+    async (method) => {
+      node.store.create({ name: 'eventual', replication: 'quorum', engine: 'memory', ttlMs: 0 });
+      const { url, passed } = await lossy(1);
+      const bucket = client([url, doorUrl()]).bucket('eventual');
+      const error = await rejection(method === 'set' ? bucket.set('key', 'value') : bucket.delete('key'));
+      expect(error).toMatchObject({ code: 'OUTCOME_UNKNOWN', definite: false });
+      expect(String(error)).toMatch(/may have happened; it is not sent again: .*'eventual'/);
+      expect(passed).toHaveLength(1);
+      expect(node.requests).toHaveLength(1);
+    },
+  );
+
+  test('in an eventual bucket does not overwrite what somebody else has written since', async () => {
+    node.store.create({ name: 'eventual', replication: 'quorum', engine: 'memory', ttlMs: 0 });
+    const other = client([doorUrl()]).bucket('eventual');
+    const losing = await fakeHttp((request, _response) => {
+      void other
+        .set('key', 'mine')
+        .then(() => other.set('key', 'newer'))
+        .then(() => request.socket.destroy());
+    });
+    const error = await rejection(client([losing, doorUrl()]).bucket('eventual').set('key', 'mine'));
+    expect(error).toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+    expect(await other.getText('key')).toBe('newer');
+  });
+
+  test.each<ErrorCode>(['SYNC_FAILED', 'DISK_FULL', 'OUTCOME_UNKNOWN', 'INTERNAL'])(
+    'or answered by %s in an eventual bucket is not sent again',
+    async (code) => {
+      node.store.create({ name: 'eventual', replication: 'quorum', engine: 'memory', ttlMs: 0 });
+      const troubled = await fakeHttp((_request, response) => problem(response, 500, code));
+      const error = await rejection(client([troubled, doorUrl()]).bucket('eventual').set('key', 'value'));
+      expect(error).toMatchObject({
+        definite: false,
+        message: expect.stringContaining(`because of ${code}`),
+      });
+      expect(node.requests).toEqual([]);
+    },
+  );
+
+  test.each<ErrorCode>(['STARTING', 'QUORUM_UNREACHABLE', 'CLOCK_DRIFT', 'NOT_COORDINATOR', 'OVERLOADED'])(
+    'or refused for certain with %s in an eventual bucket: the refused one is sent again',
+    async (code) => {
+      node.store.create({ name: 'eventual', replication: 'quorum', engine: 'memory', ttlMs: 0 });
+      const troubled = await fakeHttp((_request, response) => problem(response, 503, code));
+      const bucket = client([troubled, doorUrl()]).bucket('eventual');
+      await bucket.set('key', 'value');
+      expect(await bucket.getText('key')).toBe('value');
+    },
+  );
+
+  test('to a bucket that has gone since, or of a replication that this version does not know, is not sent again', async () => {
+    let writes = 0;
+    const odd = await fakeHttp((request, response) => {
+      if (request.method === 'PUT') {
+        writes++;
+        request.socket.destroy();
+      } else if (request.url === '/v1/buckets/gone') problem(response, 404, 'UNKNOWN_BUCKET');
+      else response.end(JSON.stringify({ replication: 'of another time' }));
+    });
+    for (const name of ['gone', 'odd'])
+      expect(await rejection(client([odd]).bucket(name).set('key', 'value'))).toMatchObject({
+        code: 'OUTCOME_UNKNOWN',
+      });
+    expect(writes).toBe(2);
+  });
+
+  test('is not sent again while no node can tell what kind of bucket it is for', async () => {
+    let writes = 0;
+    let asked = 0;
+    const forgetful = await fakeHttp((request, response) => {
+      if (request.method === 'PUT') {
+        writes++;
+        request.socket.destroy();
+      } else if (++asked % 2 === 0) problem(response, 503, 'STARTING');
+      else request.socket.destroy();
+    });
+    const error = await rejection(client([forgetful], { timeoutMs: 300 }).bucket().set('key', 'value'));
+    expect(error).toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+    expect(writes).toBe(1);
+    expect(asked).toBeGreaterThan(1);
   });
 
   test('is told from a read, which is simply asked again and carries no session', async () => {

@@ -84,6 +84,28 @@ describe('calls of an application', () => {
     expect(outcomes.get(1)).toMatchObject({ code: 'INTERNAL' });
   });
 
+  test('choose copies in eventual buckets alone, and no more than there are', async () => {
+    node.store.create({ name: 'eventual', replication: 'quorum', engine: 'memory', ttlMs: 0 });
+    node.recording = true;
+    send(
+      { ...put(1, 'a', 'v', 'any', 'eventual'), quorum: { w: 3 } },
+      { id: 2, bucket: 'eventual', command: 'quoin.get', args: ['a'], quorum: { r: 1 } },
+      { ...put(3, 'a', 'v', 'any', 'eventual'), quorum: { w: 4 } },
+      { ...put(4, 'a'), quorum: { w: 1 } },
+      put(5, 'a'),
+    );
+    await turn();
+    expect(node.requests.map(({ quorum }) => quorum)).toEqual([{ w: 3 }, { r: 1 }, undefined]);
+    expect(outcomes.get(3)).toEqual({
+      code: 'WRONG_ARGUMENTS',
+      message: 'w must be a whole number from 1 to 3',
+    });
+    expect(outcomes.get(4)).toEqual({
+      code: 'WRONG_ARGUMENTS',
+      message: "w belongs to buckets of quorum replication; 'default' is one of raft",
+    });
+  });
+
   test('that complete late are answered when they do', async () => {
     node.holding = true;
     send(put(1, 'a'), put(2, 'b'));
@@ -139,6 +161,9 @@ describe('a bucket handle', () => {
   test.each<readonly [string, (users: EmbeddedBucket) => Promise<unknown>]>([
     ['a key that is no bytes', (users) => users.get({} as never)],
     ['half a millisecond', (users) => users.set('k', 'v', { ttlMs: 0.5 })],
+    ['a read of no copy', (users) => users.get('k', { r: 0 })],
+    ['a write of half a copy', (users) => users.set('k', 'v', { w: 0.5 })],
+    ['a delete of less than nothing', (users) => users.delete('k', { w: -1 })],
     ['a version that no key has', (users) => users.compareAndSet('k', -1, 'v')],
     [
       'a page of nothing',

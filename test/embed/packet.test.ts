@@ -60,6 +60,15 @@ const call: fc.Arbitrary<Call> = fc.record({
   bucket: fc.string(),
   command: fc.constantFrom(...COMMANDS),
   args: fc.array(bytes, { maxLength: 4 }),
+  quorum: fc.option(
+    fc
+      .tuple(fc.integer({ min: 1, max: 300 }), fc.constantFrom('r', 'w', 'both'))
+      .map(([replicas, which]) => ({
+        r: which === 'w' ? undefined : replicas,
+        w: which === 'r' ? undefined : replicas + 1,
+      })),
+    { nil: undefined },
+  ),
 });
 const answered = fc.letrec<{ value: Answered }>((tie) => ({
   value: fc.oneof(

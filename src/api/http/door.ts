@@ -10,6 +10,7 @@ import { ErrorReply, type Reply } from '../../store/reply.js';
 import type { BucketDescription, SessionStamp } from '../../store/types.js';
 import type { BodyReader } from './body.js';
 import { errorOfReply } from './problem.js';
+import { refusalOfReplicas } from './quorum-choice.js';
 import type { Query } from './url.js';
 
 export interface Door {
@@ -127,16 +128,9 @@ export function quorumOf(query: Query, bucket: BucketDescription): QuorumChoice 
 function replicasOf(query: Query, name: 'r' | 'w', bucket: BucketDescription): number | undefined {
   const text = query.text(name);
   if (text === undefined) return undefined;
-  if (bucket.quorum === undefined) {
-    throw new QuoinError(
-      'WRONG_ARGUMENTS',
-      `${name} belongs to buckets of quorum replication; '${bucket.name}' is one of ${bucket.replication}`,
-    );
-  }
-  const { n } = bucket.quorum;
   const replicas = /^[0-9]{1,3}$/.test(text) ? Number(text) : 0;
-  if (replicas < 1 || replicas > n)
-    throw new QuoinError('WRONG_ARGUMENTS', `${name} must be a whole number from 1 to ${n}`);
+  const refusal = refusalOfReplicas(name, replicas, bucket);
+  if (refusal !== undefined) throw new QuoinError('WRONG_ARGUMENTS', refusal);
   return replicas;
 }
 
