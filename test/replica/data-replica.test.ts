@@ -24,6 +24,43 @@ describe('a replica that leads', () => {
     expect(replica.pendingRequests).toBe(0);
   });
 
+  test('gathers while an entry of its own is on its way: all that came meanwhile is one entry', () => {
+    const world = new ReplicaWorld({ seed: 'gathers' });
+    const { replica } = world.leader();
+    const before = replica.status().lastIndex;
+    const first = world.request(['APPEND', 'k', '0']);
+    replica.enqueue(first);
+    world.until('it is proposed', () => replica.status().lastIndex === before + 1);
+    const behind = [1, 2, 3, 4].map((n) => world.request(['APPEND', 'k', String(n)]));
+    for (const request of behind) {
+      expect(first.outcomes).toEqual([]);
+      replica.enqueue(request);
+      const inTurn = replica.status().lastIndex;
+      world.pass(0);
+      expect(replica.status().lastIndex).toBe(inTurn);
+    }
+    world.until('all are answered', () => behind.every(({ outcomes }) => outcomes.length > 0));
+    expect(replica.status().lastIndex).toBe(before + 2);
+    expect(world.run('GET', 'k')).toBe('01234');
+  });
+
+  test('lets no entry grow past its bound while it gathers', () => {
+    const restore = changeLimits({ maxCommandsPerEntry: 3 });
+    try {
+      const world = new ReplicaWorld({ seed: 'full' });
+      const { replica } = world.leader();
+      const before = replica.status().lastIndex;
+      const requests = Array.from({ length: 8 }, (_, n) => world.request(['APPEND', 'k', String(n)]));
+      for (const request of requests) replica.enqueue(request);
+      expect(replica.status().lastIndex).toBe(before + 2);
+      world.until('all are answered', () => requests.every(({ outcomes }) => outcomes.length > 0));
+      expect(world.run('GET', 'k')).toBe('01234567');
+      expect(replica.status().lastIndex).toBe(before + 3);
+    } finally {
+      restore();
+    }
+  });
+
   test('lets no read see a write that came after it', () => {
     const world = new ReplicaWorld({ seed: 'reads' });
     world.run('SET', 'k', 'old');

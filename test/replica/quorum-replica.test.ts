@@ -7,7 +7,7 @@ import { AntiEntropy } from '../../src/protocol/quorum/anti-entropy.js';
 import { composeVersion } from '../../src/protocol/quorum/clock.js';
 import { encodeQuorumMessage, MutationEncoder } from '../../src/protocol/quorum/codec.js';
 import { QuorumCore } from '../../src/protocol/quorum/core.js';
-import type { QuorumMessage, WriteOutcome } from '../../src/protocol/quorum/types.js';
+import type { QuorumMessage, ReplicaSet, WriteOutcome } from '../../src/protocol/quorum/types.js';
 import { Pump } from '../../src/replica/pump.js';
 import { EventualRetention } from '../../src/replica/quorum/eventual-retention.js';
 import { HintedHandoff } from '../../src/replica/quorum/hinted-handoff.js';
@@ -16,6 +16,8 @@ import { QuorumReplica } from '../../src/replica/quorum/quorum-replica.js';
 import { NOW_MS, quorumBucket, StoreMachine } from '../store/quorum-support.js';
 import { quietHub } from '../support/hub.js';
 import { manualEnv } from './support/manual-env.js';
+
+const ALONE: ReplicaSet = { members: ['n1'], includesSelf: true, others: [] };
 
 /** The replica of n1 with all its parts, on a disk that a test may let wait. */
 class Fixture {
@@ -98,7 +100,7 @@ class Fixture {
       key: Buffer.from(key),
       value: options.value ?? Buffer.from('v'),
       expiresAtMs: 0,
-      replicas: { members: ['n1'], includesSelf: true, others: [] },
+      replicas: ALONE,
       w: 1,
       durable: options.durable ?? false,
       hinted: false,
@@ -146,6 +148,46 @@ describe('the replica of eventual buckets', () => {
     replica.tick(env.clock.nowMs);
     env.clock.run();
     expect(log.statistics().syncs).toBe(before + 1);
+  });
+
+  test('gathers what nobody waits for: the first goes at once, those soon after it together', () => {
+    const { env, write, journal } = bound();
+    const before = journal.lastIndex;
+    write('first');
+    env.clock.run();
+    expect(journal.lastIndex).toBe(before + 1);
+    for (const key of ['second', 'third', 'fourth']) {
+      expect(write(key)).toMatchObject([{ ok: true }]);
+      env.clock.run();
+    }
+    expect(journal.lastIndex).toBe(before + 1);
+    env.clock.advance(2);
+    env.clock.run();
+    expect(journal.lastIndex).toBe(before + 2);
+  });
+
+  test('takes along what was gathered when somebody waits', () => {
+    const { env, write, journal } = bound();
+    write('first');
+    env.clock.run();
+    const before = journal.lastIndex;
+    write('gathered');
+    const durable = write('durable', { durable: true });
+    env.clock.run();
+    expect(durable).toMatchObject([{ ok: true }]);
+    expect(journal.lastIndex).toBe(before + 2);
+  });
+
+  test('leaves nothing gathered behind when it stops', () => {
+    const { env, write, journal, replica } = bound();
+    write('first');
+    env.clock.run();
+    const before = journal.lastIndex;
+    write('gathered');
+    replica.stop();
+    expect(replica.finish()).toBe(true);
+    expect(journal.lastIndex).toBe(before + 1);
+    expect(env.clock.waitingMs).toEqual([]);
   });
 
   test('takes nothing while too much waits for the disk, and goes on afterwards', () => {

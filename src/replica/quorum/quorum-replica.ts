@@ -3,7 +3,8 @@
  * journal, store and peers, turn by turn under the node's pump (papers 000, 002, 004).
  *
  * What a turn has merged is journaled as it travelled. Batches that someone waits for are synced in the turn; others
- * (w = 1, repairs that promise nothing) with the next sync, at the latest after `LAZY_SYNC_MS` or `LAZY_SYNC_BYTES`.
+ * (w = 1, repairs that promise nothing) with the next sync, at the latest after `LAZY_SYNC_MS` or `LAZY_SYNC_BYTES`. Turns that
+ * nobody waits for come `LAZY_TURN_MS` apart, so that under load one frame carries many writes.
  *
  * Invariants:
  * - what promises durability (`messagesAfterPersist`, `persisted`) goes only once the journal is synced;
@@ -37,6 +38,8 @@ import type { Journal } from './journal.js';
 /** Journaled without anyone waiting: synced within this time and size. */
 const LAZY_SYNC_MS = 100;
 const LAZY_SYNC_BYTES = 1024 * 1024;
+/** Turns for the sake of what nobody waits for come no more often than this. */
+const LAZY_TURN_MS = 2;
 /** How often `tick` is called. */
 const NODE_TICK_MS = 20;
 
@@ -83,6 +86,9 @@ export class QuorumReplica implements Pumped {
   /** Mutations of peers that were not taken because too much waits for the disk. */
   batchesShed = 0;
   #deadlineTimer: Timer | undefined;
+  /** When the last turn was, and the timer of the next one that nobody waits for. */
+  #collectedAtMs = Number.NEGATIVE_INFINITY;
+  #lazyTimer: Timer | undefined;
   #stopped = false;
 
   constructor(options: QuorumReplicaOptions) {
@@ -107,7 +113,9 @@ export class QuorumReplica implements Pumped {
     const wallMs = this.#env.clock.wallMs();
     this.#retention.noteTime(nowMs, wallMs);
     this.#core.write(write, nowMs, wallMs);
-    this.#pump.markDirty(this);
+    // What one replica's memory was enough for has been answered already.
+    if (write.w === 1 && !write.durable && write.replicas.includesSelf) this.#takeTurnSoon(nowMs);
+    else this.#pump.markDirty(this);
   }
 
   read(read: QuorumRead): void {
@@ -131,7 +139,24 @@ export class QuorumReplica implements Pumped {
     const wallMs = this.#env.clock.wallMs();
     this.#retention.noteTime(nowMs, wallMs);
     if (!this.#handoff.acknowledged(from, message)) this.#core.step(from, message, nowMs, wallMs);
-    this.#pump.markDirty(this);
+    // Whoever waited for an acknowledgement has been answered within the step.
+    if (message.kind === 'mutated' || (message.kind === 'mutate' && !message.durable))
+      this.#takeTurnSoon(nowMs);
+    else this.#pump.markDirty(this);
+  }
+
+  /** A turn costs the same for one write as for fifty: where nobody waits, some gather. */
+  #takeTurnSoon(nowMs: number): void {
+    if (this.#lazyTimer !== undefined) return;
+    const waitMs = this.#collectedAtMs + LAZY_TURN_MS - nowMs;
+    if (waitMs <= 0) {
+      this.#pump.markDirty(this);
+      return;
+    }
+    this.#lazyTimer = this.#env.clock.setTimer(waitMs, () => {
+      this.#lazyTimer = undefined;
+      this.#pump.markDirty(this);
+    });
   }
 
   receiveRepair(from: NodeId, body: Buffer): void {
@@ -181,6 +206,8 @@ export class QuorumReplica implements Pumped {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#deadlineTimer?.cancel();
+    this.#lazyTimer?.cancel();
+    this.#lazyTimer = undefined;
     this.#core.stop();
   }
 
@@ -201,6 +228,7 @@ export class QuorumReplica implements Pumped {
   collect(awaiting: AwaitingSync[]): void {
     const nowMs = this.#env.clock.monotonicMs();
     const wallMs = this.#env.clock.wallMs();
+    this.#collectedAtMs = nowMs;
     let persistToken = 0;
     let promises: readonly OutgoingQuorumMessage[] = [];
     if (this.#core.hasEffects()) {
