@@ -303,6 +303,7 @@ export class EventualBuckets {
       repair: opened.antiEntropy.statistics(),
       handoff: opened.handoff.statistics(),
       hintBytes: opened.handoff.keptBytes(),
+      batchesShed: opened.replica.batchesShed,
       bounds: opened.retention.statistics(),
     };
   }

@@ -97,6 +97,8 @@ export interface EventualStatistics {
   readonly handoff: HandoffStatistics;
   /** Bytes of keys and values kept for nodes that were away. */
   readonly hintBytes: number;
+  /** Batches of mutations from peers that were not taken, because too much waited for the disk already. */
+  readonly batchesShed: number;
   /** Of the buckets that have bounds. */
   readonly bounds: BoundsStatistics;
 }

@@ -73,6 +73,13 @@ function url(path: string, number = 0): string {
   return `http://${nodes[number]!.addresses.http}/v1/kv/quorum${path}`;
 }
 
+/** What the first node tells Prometheus of eventual buckets. */
+async function metrics(): Promise<ReadonlyMap<string, number>> {
+  const text = await (await fetch(`http://${nodes[0]!.addresses.http}/metrics`)).text();
+  const lines = text.matchAll(/^(quoin_eventual_\w+)\{node="n1"\} (\d+)$/gm);
+  return new Map([...lines].map(([, name = '', value]) => [name, Number(value)]));
+}
+
 const refusal = (words: RegExp) => expect.objectContaining({ message: expect.stringMatching(words) });
 
 describe('a Redis client of an eventual bucket', () => {
@@ -208,6 +215,16 @@ describe('an HTTP client of an eventual bucket', () => {
       expect((await fetch(url(`/choice${query}`))).status).toBe(400);
     const elsewhere = url('/choice?w=1').replace('/quorum/', '/default/');
     expect((await fetch(elsewhere, { method: 'PUT', body: 'x' })).status).toBe(400);
+  });
+
+  test('is counted for Prometheus, and so is what a node had no room to take', async () => {
+    const before = await metrics();
+    await fetch(url('/counted'), { method: 'PUT', body: 'x' });
+    await fetch(url('/counted'));
+    const after = await metrics();
+    for (const name of ['quoin_eventual_writes_total', 'quoin_eventual_reads_total'])
+      expect(after.get(name)! - before.get(name)!).toBe(1);
+    expect(after.get('quoin_eventual_batches_shed_total')).toBe(0);
   });
 
   test('posts lists over any keys, carried out one by one', async () => {

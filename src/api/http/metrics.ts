@@ -95,6 +95,11 @@ const EVENTUAL_COUNTERS: readonly {
     value: ({ quorum }) => quorum.timeouts,
   },
   {
+    name: 'quoin_eventual_batches_shed_total',
+    help: 'Batches of mutations from peers that were not taken because too much waited for the disk',
+    value: ({ batchesShed }) => batchesShed,
+  },
+  {
     name: 'quoin_read_repairs_total',
     help: 'Stale replicas mended after a read',
     value: ({ quorum }) => quorum.readRepairs,
@@ -178,6 +183,14 @@ export function createMetrics(node: NodeServer): HttpMetrics {
     registers: [registry],
     collect() {
       this.set(node.eventualStatistics()?.hintBytes ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'quoin_eventual_filling',
+    help: '1 while this node, after the loss of its disk, is no answer to reads of eventual buckets',
+    registers: [registry],
+    collect() {
+      this.set(node.eventualStatistics()?.filling === true ? 1 : 0);
     },
   });
   new Gauge({

@@ -568,10 +568,20 @@ describe('the state of the node', () => {
   });
 
   test('is not ready while a leader is missing, and says of which group', async () => {
+    const leaderless = async (): Promise<unknown> =>
+      ((await (await call('GET', '/readyz')).json()) as { readonly leaderless?: unknown }).leaderless;
+    node.groups = [1, 2, 3].map((id) => ({ id, members: ['n1', 'n2', 'n3'] }));
     node.leaders.clear();
-    expect(await expectProblem(await call('GET', '/readyz'), 503, 'NO_LEADER')).toContain('group 1');
+    node.leaders.set(2, 'n2');
+    expect(await expectProblem(await call('GET', '/readyz'), 503, 'NO_LEADER')).toBe(
+      'no leader known of group 1, 3',
+    );
+    expect(await leaderless()).toEqual([1, 3]);
     node.phase = { phase: 'starting', reason: 'reading the log' };
     expect(await expectProblem(await call('GET', '/readyz'), 503, 'STARTING')).toBe('reading the log');
+    expect(await leaderless()).toEqual([1, 3]);
+    node.leaders.set(1, 'n1').set(3, 'n3');
+    expect(await leaderless()).toEqual([]);
     expect((await call('GET', '/healthz')).status).toBe(200);
   });
 

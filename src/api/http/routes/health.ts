@@ -1,6 +1,7 @@
 /**
  * `/healthz`: is the process worth keeping? No after a disk failure, since only a restart helps. `/readyz`: may clients be sent
- * here? Yes once every group that this node needs has a known leader.
+ * here? Yes once every group has a known leader. Eventual buckets need none: they are served before that, too, as far as
+ * their r and w can be reached.
  */
 import type { FastifyInstance } from 'fastify';
 import { codeOfPhase, type Door } from '../door.js';
@@ -16,12 +17,15 @@ export function healthRoutes(server: FastifyInstance, door: Door): void {
   server.get('/readyz', async (_request, reply) => {
     const { phase, reason } = door.node.state();
     if (phase === 'serving' && door.node.ready()) return reply.send({ ready: true, node: door.node.id });
-    const leaderless = door.node.groupStatus().filter((status) => status.leader === undefined);
+    const leaderless = door.node
+      .groupStatus()
+      .filter((status) => status.leader === undefined)
+      .map((status) => status.group);
     const waiting =
-      leaderless.length === 0
-        ? `the node is ${phase}`
-        : `no leader known of group ${leaderless.map((status) => status.group).join(', ')}`;
+      leaderless.length === 0 ? `the node is ${phase}` : `no leader known of group ${leaderless.join(', ')}`;
     const problem = problemOf(codeOfPhase(phase), reason === '' ? waiting : reason, 503);
-    return sendProblem(reply, problem);
+    // A member of this problem's own (RFC 9457, 3.2).
+    const detailed = { ...problem, leaderless };
+    return sendProblem(reply, detailed);
   });
 }
