@@ -94,7 +94,7 @@ export async function runSimCommand(args: string[]): Promise<number> {
     settings = readSettings(args);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`USAGE: ${error.message}\n`);
+    process.stderr.write(`quoin: USAGE: ${error.message}. See --help.\n`);
     return 2;
   }
   if (settings === 'help') {

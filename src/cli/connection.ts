@@ -3,7 +3,7 @@
  * node of `quoin up`. Buckets and the cluster are administered through the same node's HTTP door; the node tells where
  * that is, and `--http` overrides.
  */
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { QuoinError } from '../base/errors.js';
 import { RespClient } from '../client/resp-client.js';
 import { RespError, type RespValue } from '../client/resp-reader.js';
@@ -51,7 +51,11 @@ export function integerOption(min: number, max: number): (text: string) => numbe
 function withConnection(command: Command): Command {
   return command
     .option('--url <url>', `node to speak to, redis://host:port (or QUOIN_URL; default ${DEFAULT_URL})`)
-    .option('--timeout <duration>', 'how long to wait for an answer', durationOption, 15_000);
+    .addOption(
+      new Option('--timeout <duration>', 'how long to wait for an answer')
+        .argParser(durationOption)
+        .default(15_000, '15s'),
+    );
 }
 
 export function withBucket(command: Command): Command {

@@ -58,6 +58,21 @@ function createProgram(context: CliContext, bare: boolean): Command {
   return program;
 }
 
+/**
+ * The words up to one that should name a command and does not, else all of them: `--help` behind such a word would show
+ * the help of what stands before it, as if the command were there.
+ */
+function upToUnknownCommand(program: Command, argv: readonly string[]): readonly string[] {
+  let command = program;
+  for (const [index, word] of argv.entries()) {
+    if (word.startsWith('-') || word === 'help' || command.commands.length === 0) return argv;
+    const next = command.commands.find((known) => known.name() === word);
+    if (next === undefined) return argv.slice(0, index + 1);
+    command = next;
+  }
+  return argv;
+}
+
 function commanderOutcome(error: CommanderError, io: CliIo): number {
   if (error.exitCode === 0) return 0;
   const message =
@@ -70,7 +85,8 @@ function commanderOutcome(error: CommanderError, io: CliIo): number {
 export async function run(argv: readonly string[], io: CliIo): Promise<number> {
   const context: CliContext = { io, exitCode: 0 };
   try {
-    await createProgram(context, argv.length === 0).parseAsync([...argv], { from: 'user' });
+    const program = createProgram(context, argv.length === 0);
+    await program.parseAsync([...upToUnknownCommand(program, argv)], { from: 'user' });
     return context.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return commanderOutcome(error, io);

@@ -99,7 +99,7 @@ export class Router {
     switch (definition.scope) {
       case 'keys': {
         const slot = sharedSlot(definition, args);
-        if (slot === undefined) this.#refuse(request, 'WRONG_ARGUMENTS', 'the command names no key');
+        if (slot === undefined) this.#withoutKey(request);
         else if (slot >= 0 && !this.#isSplitAlways(request)) this.#toSlot(request, slot);
         else if (definition.split !== undefined) this.#split(request, definition.split);
         else this.#refuse(request, 'CROSS_SLOT', "Keys in request don't hash to the same slot");
@@ -118,6 +118,12 @@ export class Router {
         this.#refuse(request, 'INTERNAL', `command '${definition.name}' is the connection's to answer`);
         return;
     }
+  }
+
+  #withoutKey(request: Request): void {
+    const reply = request.definition.withoutKey?.(request.args);
+    if (reply === undefined) this.#refuse(request, 'WRONG_ARGUMENTS', 'the command names no key');
+    else request.completion.complete(reply);
   }
 
   /** In an eventual bucket no command is over several keys at once, whatever their slots. */

@@ -131,6 +131,8 @@ export interface CommandDefinition {
   readonly cursorToken?: (args: readonly Buffer[]) => number;
   /** Refuses bad arguments before they reach the log. Called at the front door, with the words after the name. */
   readonly validate?: (args: readonly Buffer[]) => ErrorReply | undefined;
+  /** The answer to words that pass `validate` and name no key (`OBJECT HELP`); without it these are refused. */
+  readonly withoutKey?: (args: readonly Buffer[]) => Reply;
   /** `args`: the words after the name. */
   readonly execute: (context: ExecutionContext, args: readonly Buffer[]) => Reply;
 }

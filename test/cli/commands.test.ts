@@ -64,6 +64,8 @@ describe('the command line', () => {
     [['frobnicate']],
     [['bucket']],
     [['bucket', 'frobnicate']],
+    [['frobnicate', '--help']],
+    [['cluster', 'frobnicate', '--help']],
     [['get']],
     [['get', 'a', 'b']],
     [['get', 'a', '--frob']],
@@ -407,5 +409,6 @@ describe('before anything is started', () => {
     rmSync(dir, { recursive: true });
     writeFileSync(dir, 'a file');
     expectFailure(await up(), 1, 'DISK_FAILED');
+    expectFailure(await up('--dir', '/proc/quoin/data'), 1, 'DISK_FAILED');
   });
 });

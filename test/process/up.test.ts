@@ -120,6 +120,12 @@ describe('quoin up', () => {
     const back = run('start', '--config', configuration);
     await serving(victim.http);
     expect(back.out).toContain('quoin n2 ready');
+    process.kill(nodes[2]?.pid ?? 0, 'SIGTERM');
+    await waitFor('the report', PATIENCE_MS, () =>
+      first.err.includes(`node n3 (pid ${nodes[2]?.pid}) stopped, exit code 0; it stays dead`)
+        ? true
+        : undefined,
+    );
     back.child.kill('SIGTERM');
     expect(await back.ended).toEqual({ code: 0, signal: null });
 

@@ -76,6 +76,15 @@ const groupOf = (key: string): number => (slotOf(Buffer.from(key)) % 3) + 1;
 const firstKey = (request: Request): string => request.args[0]!.toString();
 
 describe('a command over keys', () => {
+  test('is refused when it names none, and helps where it can without one', () => {
+    const fixture = new Fixture();
+    fixture.submit('MGET');
+    fixture.submit('OBJECT', 'HELP');
+    expect(fixture.held()).toEqual([]);
+    expect(fixture.replies[0]).toBe('-ERR the command names no key');
+    expect(fixture.replies[1]).toContain('+ENCODING <key>');
+  });
+
   test('goes to the group that owns their slot, as it is', () => {
     const fixture = new Fixture();
     for (const key of ['a', 'b', 'c', '{a}z']) fixture.submit('SET', key, 'v');

@@ -86,7 +86,7 @@ export class MemorySystem {
   /** Starts a node that was killed with the command that `up` has told a person to use; resolves when it serves. */
   async startAgain(id: string): Promise<void> {
     const { http } = this.node(id);
-    const told = new RegExp(`node ${id} .* Bring it back with: quoin (.+)`).exec(this.#up.stderr)?.[1];
+    const told = new RegExp(`node ${id} .* Bring it back with: npx quoin (.+)`).exec(this.#up.stderr)?.[1];
     if (told === undefined) throw new Error(`how to start ${id} was not told: ${this.#up.stderr}`);
     const again = new QuoinProcess(told.split(' '));
     this.#started.set(id, again);

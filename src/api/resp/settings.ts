@@ -10,6 +10,8 @@ interface Setting {
   readonly get: () => string;
   /** False: the value is not acceptable. Absent: it cannot be changed while the node runs. */
   readonly set?: (value: string) => boolean;
+  /** What is acceptable, in the words of the refusal: `argument must be ...`. */
+  readonly accepted?: string;
 }
 
 function wholeNumber(value: string, least: number): number | undefined {
@@ -24,7 +26,11 @@ function fixed(value: string): Setting {
 
 /** A setting of Redis that Quoin always has at one value: setting it to that value is no error. */
 function constant(value: string): Setting {
-  return { get: () => value, set: (given) => given.toLowerCase() === value };
+  return {
+    get: () => value,
+    set: (given) => given.toLowerCase() === value,
+    accepted: `'${value}', the only value of this version`,
+  };
 }
 
 export class Settings {
@@ -50,6 +56,7 @@ export class Settings {
         refresh();
         return true;
       },
+      accepted: `a whole number of at least ${least}`,
     });
     const all: Record<string, Setting> = {
       'cluster-redirects': {
@@ -60,6 +67,7 @@ export class Settings {
           this.clusterRedirects = word === 'yes';
           return true;
         },
+        accepted: "'yes' or 'no'",
       },
       'slowlog-log-slower-than': number(
         () => slowLog.thresholdMicros,
@@ -126,7 +134,7 @@ export class Settings {
       if (setting === undefined) {
         return refuse(`Unknown option or number of arguments for CONFIG SET - '${name}'`);
       }
-      const { get, set } = setting;
+      const { get, set, accepted = 'another' } = setting;
       if (set === undefined) {
         return refuse(
           `CONFIG SET failed (possibly related to argument '${name}') - can't set immutable config`,
@@ -135,7 +143,7 @@ export class Settings {
       const before = get();
       if (!set(value)) {
         return refuse(
-          `CONFIG SET failed (possibly related to argument '${name}') - argument must be one that this version supports`,
+          `CONFIG SET failed (possibly related to argument '${name}') - argument must be ${accepted}`,
         );
       }
       undo.push(() => set(before));

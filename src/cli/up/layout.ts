@@ -8,12 +8,13 @@
  *
  * Nodes `n1`... store and coordinate; nodes `c1`..., after them, only coordinate. The proxy keeps nothing.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { QuoinError } from '../../base/errors.js';
 import type { NodeRole } from '../../cluster/map.js';
+import { RealDisk } from '../../env/real/disk.js';
 import { nearest, parseConfiguration } from '../../server/configuration/index.js';
 
 export interface LayoutOptions {
@@ -224,7 +225,7 @@ export function prepareCluster(options: LayoutOptions): ClusterLayout {
   const { buckets } = presetNamed(preset);
   try {
     const dir = options.ephemeral === true ? mkdtempSync(join(tmpdir(), 'quoin-')) : resolve(options.dir);
-    mkdirSync(dir, { recursive: true });
+    new RealDisk().makeDirectory(dir);
     checkIdentity(dir, { nodes: count, basePort, preset, coordinators: coordinatorCount(options) });
     const nodes = nodesIn(dir, options);
     for (const node of nodes) {

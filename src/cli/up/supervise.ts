@@ -88,12 +88,14 @@ class LocalCluster {
 
   #reportDeath(child: NodeProcess, backoffMs: number): void {
     const { layout, pid, exit } = child;
-    const how = exit === undefined ? 'unknown' : describeExit(exit);
-    const lastWords = exit?.signal === null ? `: ${child.lastWords().message}` : '';
+    // Who leaves with 0 was told to (SHUTDOWN, SIGTERM) and has no last words that explain it.
+    const stopped = exit?.code === 0;
+    const how = `${stopped ? 'stopped' : 'died'}, ${exit === undefined ? 'unknown' : describeExit(exit)}`;
+    const lastWords = stopped || exit?.signal !== null ? '' : `: ${child.lastWords().message}`;
     if (this.#options.restart === true) {
       printLine(
         this.#io.stderr,
-        `node ${layout.id} (pid ${pid}) died, ${how}${lastWords}; back in ${backoffMs} ms`,
+        `node ${layout.id} (pid ${pid}) ${how}${lastWords}; back in ${backoffMs} ms`,
       );
       const timer = setTimeout(() => {
         this.#restarts.delete(timer);
@@ -104,14 +106,20 @@ class LocalCluster {
     }
     printLine(
       this.#io.stderr,
-      `node ${layout.id} (pid ${pid}) died, ${how}${lastWords}; it stays dead. Bring it back with: ${this.#startCommand(layout)}`,
+      `node ${layout.id} (pid ${pid}) ${how}${lastWords}; it stays dead. Bring it back with: ${this.#startCommand(layout)}`,
     );
   }
 
   /** What starts a node as it was, typed into a shell. */
   #startCommand(layout: NodeLayout): string {
     const path = relative(process.cwd(), layout.configurationPath);
-    const words = ['quoin', 'start', '--config', path.startsWith('..') ? layout.configurationPath : path];
+    const words = [
+      'npx',
+      'quoin',
+      'start',
+      '--config',
+      path.startsWith('..') ? layout.configurationPath : path,
+    ];
     const { set = [] } = this.#options;
     if (set.length > 0) words.push('--set', ...set);
     return words
@@ -213,7 +221,7 @@ Try in another terminal:
   redis-cli -p ${port(first?.resp)} set greeting hello
   redis-cli -p ${port(last?.resp)} get greeting
   curl http://${last?.http}/v1/kv/default/greeting${throughProxy}
-  quoin cluster status${url}
+  npx quoin cluster status${url}
 
 Ctrl-C stops the cluster.`,
   );

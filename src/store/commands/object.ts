@@ -65,6 +65,7 @@ export const object: CommandDefinition = {
     const subcommand = subcommandOf(args);
     return subcommand instanceof ErrorReply ? subcommand : undefined;
   },
+  withoutKey: () => HELP,
   execute(context, args) {
     const subcommand = subcommandOf(args);
     if (subcommand instanceof ErrorReply) return subcommand;

@@ -345,6 +345,11 @@ describe('INFO and CONFIG', () => {
     expect(await client.command('CONFIG', 'GET', 'nosuch')).toEqual([]);
     expect(await client.command('CONFIG', 'SET', 'cluster-redirects', 'yes')).toBe('OK');
     expect(await client.command('CONFIG', 'GET', 'cluster-redirects')).toEqual(['cluster-redirects', 'yes']);
+    expect(await client.command('CONFIG', 'SET', 'cluster-redirects', 'maybe')).toEqual(
+      error(
+        "ERR CONFIG SET failed (possibly related to argument 'cluster-redirects') - argument must be 'yes' or 'no'",
+      ),
+    );
     expect(await client.command('CONFIG', 'SET', 'save', '')).toBe('OK');
     expect(await client.command('CONFIG', 'SET', 'nosuch', '1')).toEqual(
       error("ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'"),
