@@ -8,7 +8,8 @@
  * nowhere, although it holds other groups' slots too.
  *
  * While a group has no known leader, its first connected member stands in: any node answers for any key, so a client
- * that goes there is served as soon as there is a leader.
+ * that goes there is served as soon as there is a leader. Nodes that store and do not coordinate refuse clients, so they
+ * are masters and replicas of nothing here: another member stands in for them, or a coordinator where no member is one.
  *
  * Node ids are 40 hex digits, as clients expect: SHA-1 of Quoin's node id, the same on every node and at all times.
  */
@@ -28,7 +29,7 @@ export interface Shard {
   readonly ranges: readonly SlotRange[];
   readonly master: NodeDescription;
   readonly replicas: readonly NodeDescription[];
-  /** False when the master only stands in for an unknown leader. */
+  /** False while nobody is known to lead the group. */
   readonly led: boolean;
 }
 
@@ -50,6 +51,24 @@ export function hostOf(address: string): string {
 
 export function portOf(address: string): number {
   return Number(address.slice(address.lastIndexOf(':') + 1));
+}
+
+/** Does the node carry out clients' requests? */
+export function coordinates(node: NodeDescription): boolean {
+  return node.roles.includes('coordinator');
+}
+
+/** Who serves clients for a group: members, or else any coordinator, whereby `turn` spreads groups over them. */
+function doorsOf(
+  members: readonly NodeDescription[],
+  map: ClusterMap,
+  turn: number,
+): readonly NodeDescription[] {
+  const doors = members.filter(coordinates);
+  if (doors.length > 0) return doors;
+  const others = map.nodes.filter(coordinates);
+  const first = turn % Math.max(1, others.length);
+  return [...others.slice(first), ...others.slice(0, first)];
 }
 
 /** Runs of slots by group. */
@@ -77,10 +96,16 @@ export function shardsOf(node: NodeServer): Shard[] {
   for (const [groupId, ranges] of rangesByGroup(map)) {
     const group = map.groups.find((one) => one.id === groupId);
     if (group === undefined) continue;
-    const members = group.members.flatMap((id) => nodes.get(id) ?? []);
-    const leaderId = node.locate(ranges[0]!.first).leader;
-    const leader = members.find((one) => one.id === leaderId);
-    const master = leader ?? members.find((one) => node.peerConnected(one.id)) ?? members[0];
+    const members = doorsOf(
+      group.members.flatMap((id) => nodes.get(id) ?? []),
+      map,
+      shards.length,
+    );
+    const { leader } = node.locate(ranges[0]!.first);
+    const master =
+      members.find((one) => one.id === leader) ??
+      members.find((one) => node.peerConnected(one.id)) ??
+      members[0];
     if (master === undefined) continue;
     shards.push({ group, ranges, master, members, led: leader !== undefined });
   }

@@ -1,10 +1,14 @@
 /**
  * What is refused before a command goes to the node: keys over the limit, and, when clients are to be redirected
  * (`CONFIG SET cluster-redirects yes`), keys that another node leads. Without redirects any node answers for any key.
+ *
+ * Invariant: no client is sent to a node that stores and does not coordinate, since it would be refused there. Where only such
+ * nodes would be better, the request is carried out here.
  */
 import { slotOf } from '../../base/slots.js';
 import type { NodeServer } from '../../server/types.js';
 import { ErrorReply } from '../../store/reply.js';
+import { coordinates } from './cluster-view.js';
 import type { CommandEntry } from './command-table.js';
 import type { ClientConnection } from './connection.js';
 import { CROSS_SLOT } from './messages.js';
@@ -75,9 +79,9 @@ function redirectToReplica(
   const map = node.map();
   const members = map?.groups.find((one) => one.id === group)?.members.slice(0, replicas) ?? [];
   if (members.includes(node.id)) return undefined;
-  const nearest = members.find((member) => node.peerConnected(member));
-  const address = map?.nodes.find((one) => one.id === nearest)?.resp;
-  return address === undefined ? SLOT_NOT_SERVED : new ErrorReply('NOT_LEADER', `MOVED ${slot} ${address}`);
+  const doors = members.flatMap((id) => map?.nodes.find((one) => one.id === id && coordinates(one)) ?? []);
+  const nearest = doors.find(({ id }) => node.peerConnected(id));
+  return nearest === undefined ? undefined : new ErrorReply('NOT_LEADER', `MOVED ${slot} ${nearest.resp}`);
 }
 
 /** MOVED or CLUSTERDOWN when this node is not the one to ask for a slot. */
@@ -97,7 +101,8 @@ export function redirectForSlot(
     const members = map?.groups.find((one) => one.id === group)?.members;
     if (members?.includes(node.id)) return undefined;
   }
-  const address = map?.nodes.find((one) => one.id === leader)?.resp;
-  if (address === undefined) return SLOT_NOT_SERVED;
-  return new ErrorReply('NOT_LEADER', `MOVED ${slot} ${address}`);
+  const description = map?.nodes.find((one) => one.id === leader);
+  if (description === undefined) return SLOT_NOT_SERVED;
+  if (!coordinates(description)) return undefined;
+  return new ErrorReply('NOT_LEADER', `MOVED ${slot} ${description.resp}`);
 }

@@ -183,4 +183,63 @@ describe('redirects', () => {
       new RespError('EXECABORT Transaction discarded because of previous errors.'),
     );
   });
+
+  it('send clients of an eventual bucket to any replica of the key, and to nobody who has not one', async () => {
+    const doors = await openCluster();
+    // Two copies of each key: the first two members of its group.
+    doors[0]!.node.store.create({
+      name: 'eventual',
+      replication: 'quorum',
+      engine: 'memory',
+      ttlMs: 0,
+      quorum: { n: 2, r: 1, w: 1 },
+    });
+    const client = await doors[0]!.connect();
+    await client.command('SELECT', 'eventual');
+    await client.command('CONFIG', 'SET', 'cluster-redirects', 'yes');
+    // Of group 1 (n1, n2) and group 3 (n3, n1) this node is a replica, whoever leads.
+    for (const key of [KEYS.n1, KEYS.n3]) expect(await client.command('SET', key, '1')).toBe('OK');
+    const moved = (index: number): RespError =>
+      new RespError(`MOVED ${slotOf(Buffer.from(KEYS.n2))} ${doors[index]!.address}`);
+    expect(await client.command('SET', KEYS.n2, '1')).toEqual(moved(1));
+    doors[0]!.node.disconnected.add('n2');
+    expect(await client.command('GET', KEYS.n2)).toEqual(moved(2));
+    // No leader is needed, and READONLY changes nothing.
+    for (const group of [1, 2, 3]) doors[0]!.node.leaders.delete(group);
+    expect(await client.command('SET', KEYS.n1, '2')).toBe('OK');
+    await client.command('READONLY');
+    expect(await client.command('GET', KEYS.n2)).toEqual(moved(2));
+    // With no replica in reach there is nobody to send it to: what can be done is found out here.
+    doors[0]!.node.disconnected.add('n3');
+    expect(await client.command('GET', KEYS.n2)).toBe(null);
+    expect(await client.command('MGET', 'a', 'b')).toEqual(
+      new RespError("CROSSSLOT Keys in request don't hash to the same slot"),
+    );
+  });
+
+  it('name no node that stores and does not coordinate', async () => {
+    const doors = await openCluster();
+    for (const { node } of doors)
+      node.nodes = node.nodes.map((one) => (one.id === 'n2' ? { ...one, roles: ['storage'] } : one));
+    const client = await doors[0]!.connect();
+    // n3 is the next member of the group that n2 leads.
+    expect(await shownIn(client)).toEqual([['n1'], ['n3'], ['n3']]);
+    await client.command('CONFIG', 'SET', 'cluster-redirects', 'yes');
+    expect(await client.command('SET', KEYS.n2, '1')).toBe('OK');
+    expect(await client.command('SET', KEYS.n3, '1')).toBeInstanceOf(RespError);
+    expect(textOf(await client.command('CLUSTER', 'INFO'))).toContain('cluster_state:ok');
+  });
+
+  it('name coordinators in turn where no member coordinates', async () => {
+    const doors = await openCluster();
+    for (const { node } of doors) {
+      node.nodes = node.nodes.map((one) => (one.id === 'n1' ? { ...one, roles: ['storage'] } : one));
+      node.groups = [1, 2, 3].map((id) => ({ id, members: ['n1'] }));
+      for (const id of [1, 2, 3]) node.leaders.set(id, 'n1');
+    }
+    const client = await doors[1]!.connect();
+    expect(await shownIn(client)).toEqual([['n2'], ['n3'], ['n2']]);
+    await client.command('CONFIG', 'SET', 'cluster-redirects', 'yes');
+    for (const key of Object.values(KEYS)) expect(await client.command('SET', key, '1')).toBe('OK');
+  });
 });
