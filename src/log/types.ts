@@ -27,6 +27,8 @@ export interface LogStatistics {
   readonly syncStrategy: SyncStrategy;
   /** Moving average of the time a sync takes. */
   readonly syncMs: number;
+  /** The time of all syncs. */
+  readonly totalSyncMs: number;
   readonly bytesWritten: number;
 }
 

@@ -94,6 +94,7 @@ class SegmentedLog implements WriteAheadLog {
   #deleting = false;
 
   #syncs = 0;
+  #totalSyncMs = 0;
   #bytesWritten = 0;
 
   readonly #runFlush = (): void => this.#flush();
@@ -207,6 +208,7 @@ class SegmentedLog implements WriteAheadLog {
       syncs: this.#syncs,
       syncStrategy: this.#chooser.preferred,
       syncMs: this.#chooser.averageMs,
+      totalSyncMs: this.#totalSyncMs,
       bytesWritten: this.#bytesWritten,
     };
   }
@@ -287,7 +289,7 @@ class SegmentedLog implements WriteAheadLog {
       file.sync((error) => {
         this.#phase = 'idle';
         if (error === undefined) {
-          this.#chooser.record(strategy, this.#clock.monotonicMs() - startMs, sizeBytes);
+          this.#noteSync(strategy, this.#clock.monotonicMs() - startMs, sizeBytes);
           this.#synced(callbacks, deleteBelow);
         } else this.#fail(error, 'sync', callbacks);
         if (this.#closed) this.#closeSegments();
@@ -300,7 +302,7 @@ class SegmentedLog implements WriteAheadLog {
       this.#fail(error, 'sync', callbacks);
       return;
     }
-    this.#chooser.record(strategy, this.#clock.monotonicMs() - startMs, sizeBytes);
+    this.#noteSync(strategy, this.#clock.monotonicMs() - startMs, sizeBytes);
     this.#synced(callbacks, deleteBelow);
   }
 
@@ -326,6 +328,11 @@ class SegmentedLog implements WriteAheadLog {
     this.#writer.begin();
     this.#locate();
     return sizeBytes;
+  }
+
+  #noteSync(strategy: SyncStrategy, tookMs: number, sizeBytes: number): void {
+    this.#totalSyncMs += tookMs;
+    this.#chooser.record(strategy, tookMs, sizeBytes);
   }
 
   #synced(callbacks: OnDurable[], deleteBelow: number): void {

@@ -1,8 +1,12 @@
 /**
  * Who leads which group, as far as this node knows. Members learn it from the protocol itself; other nodes from the
- * leaders, who say so when they are elected, when a link opens, and once a second.
+ * leaders, who say so when they are elected, when a link opens, and once a second. A leader that is gone is forgotten: by
+ * members when their protocol misses it, by other nodes when it cannot be reached or no longer names the group.
  *
- * Invariant: news of an older term never replaces newer news.
+ * Invariants:
+ * - news of an older term never replaces newer news;
+ * - that a leader is missed within its term is not told to listeners: what was sent to it may still be answered, and requests
+ *   move when somebody leads in a later term.
  */
 import { ByteReader } from '../base/bytes.js';
 import type { NodeId } from '../protocol/raft/types.js';
@@ -32,9 +36,16 @@ export class Leaders {
 
   note(group: number, leader: NodeId | undefined, term: number): void {
     const known = this.#known.get(group);
-    if (known !== undefined && (term < known.term || (term === known.term && leader === undefined))) return;
+    if (known !== undefined && term < known.term) return;
     this.#known.set(group, { leader, term });
+    if (leader === undefined && term === known?.term) return;
     this.#onChange(group, leader, term);
+  }
+
+  /** A node cannot be reached. Members of a group (`isMember`) know by themselves what that means for it. */
+  forget(node: NodeId, isMember: (group: number) => boolean): void {
+    for (const [group, { leader, term }] of this.#known)
+      if (leader === node && !isMember(group)) this.note(group, undefined, term);
   }
 
   /** The next tick tells all peers. */
@@ -48,14 +59,18 @@ export class Leaders {
     sendLeaders(peers, peers.peerIds(), led());
   }
 
-  /** A peer says what it leads. `isMember`: groups of which this node knows better. */
+  /** A peer says what it leads, all of it. `isMember`: groups of which this node knows better. */
   receive(from: NodeId, body: Buffer, isMember: (group: number) => boolean): void {
     const reader = new ByteReader(body);
+    const led = new Set<number>();
     for (let left = reader.varint(); left > 0; left--) {
       const group = reader.varint();
       const term = reader.varint();
-      if (!isMember(group)) this.note(group, from, term);
+      if (isMember(group)) continue;
+      led.add(group);
+      this.note(group, from, term);
     }
+    this.forget(from, (group) => led.has(group) || isMember(group));
   }
 }
 

@@ -174,6 +174,7 @@ export class Node implements NodeServer {
     this.#membership.onChange(({ node, state, reachable }) => {
       this.#logger.debug({ peer: node, state, reachable }, 'member');
       this.#eventual.setReachable(node, reachable);
+      if (!reachable) this.#leaders.forget(node, (group) => this.#groups.replicas.has(group));
     });
     this.#eventual = new EventualBuckets({
       env,
@@ -329,8 +330,10 @@ export class Node implements NodeServer {
       peerBytesSent: peers.bytesSent,
       peerBytesReceived: this.#peers.bytesReceived,
       logBytes: log.sizeBytes,
+      logWrittenBytes: log.bytesWritten,
       logSyncs: log.syncs,
       logSyncMs: log.syncMs,
+      logTotalSyncMs: log.totalSyncMs,
       memoryBytes: this.#engines.memoryBytes(),
       dataBytes: this.#engines.dataBytes(),
     };

@@ -8,6 +8,7 @@
 import { ERRORS } from '../base/errors.js';
 import { SLOT_COUNT, slotOf, slotOfToken } from '../base/slots.js';
 import type { CommandDefinition } from '../store/command.js';
+import { refusalOf } from '../store/quorum/commands.js';
 import { ErrorReply, type Reply } from '../store/reply.js';
 import type { BucketDescription } from '../store/types.js';
 import type { Completion, Request } from './types.js';
@@ -102,6 +103,9 @@ export class Router {
         if (slot === undefined) this.#withoutKey(request);
         else if (slot >= 0 && !this.#isSplitAlways(request)) this.#toSlot(request, slot);
         else if (definition.split !== undefined) this.#split(request, definition.split);
+        // One slot would not help: what works on several keys at once reads before it writes.
+        else if (request.bucket.quorum !== undefined)
+          request.completion.complete(refusalOf(definition, request.bucket));
         else this.#refuse(request, 'CROSS_SLOT', "Keys in request don't hash to the same slot");
         return;
       }

@@ -83,9 +83,13 @@ export interface NodeCounters {
   readonly framesReceived: number;
   readonly peerBytesSent: number;
   readonly peerBytesReceived: number;
+  /** What the log holds; it shrinks. */
   readonly logBytes: number;
+  readonly logWrittenBytes: number;
   readonly logSyncs: number;
+  /** Moving average of one sync. */
   readonly logSyncMs: number;
+  readonly logTotalSyncMs: number;
   readonly memoryBytes: number;
   readonly dataBytes: number;
 }

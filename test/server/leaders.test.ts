@@ -52,6 +52,37 @@ describe('who leads', () => {
     expect([leaders.of(1), leaders.of(2)]).toEqual(['n3', undefined]);
   });
 
+  test('is unknown once the leader is missed, until somebody leads again; listeners hear of the latter alone', () => {
+    const { leaders, told } = new Fixture();
+    leaders.note(1, 'n1', 3);
+    leaders.note(1, undefined, 3);
+    expect(leaders.of(1)).toBe(undefined);
+    leaders.note(1, 'n1', 3);
+    expect(leaders.of(1)).toBe('n1');
+    expect(told).toEqual(['1 n1 3', '1 n1 3']);
+  });
+
+  test('is forgotten by nodes that are no members when the leader cannot be reached', () => {
+    const { leaders } = new Fixture();
+    for (const group of [1, 2]) leaders.note(group, 'n2', 3);
+    leaders.note(3, 'n3', 3);
+    leaders.forget('n2', (group) => group === 2);
+    expect([leaders.of(1), leaders.of(2), leaders.of(3)]).toEqual([undefined, 'n2', 'n3']);
+    leaders.note(1, 'n2', 3);
+    expect(leaders.of(1)).toBe('n2');
+  });
+
+  test('is forgotten when the leader no longer names the group', () => {
+    const sender = new Fixture();
+    sender.leaders.tick(sender.env.clock.nowMs, sender.hub, () => LED);
+    const [body] = sender.announcements();
+    const { leaders } = new Fixture();
+    for (const group of [2, 5, 6]) leaders.note(group, 'n2', 7);
+    leaders.note(8, 'n3', 7);
+    leaders.receive('n2', body!, (group) => group === 6);
+    expect([2, 5, 6, 8].map((group) => leaders.of(group))).toEqual(['n2', undefined, 'n2', 'n3']);
+  });
+
   test('is announced to every peer that is connected, once a second', () => {
     const fixture = new Fixture();
     const { nowMs } = fixture.env.clock;

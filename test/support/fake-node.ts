@@ -390,8 +390,10 @@ export class FakeNode implements NodeServer {
       peerBytesSent: 0,
       peerBytesReceived: 0,
       logBytes: 0,
+      logWrittenBytes: 0,
       logSyncs: 0,
       logSyncMs: 0,
+      logTotalSyncMs: 0,
       memoryBytes: 0,
       dataBytes: 0,
     };

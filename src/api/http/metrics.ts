@@ -35,12 +35,12 @@ const COUNTERS: readonly CounterDefinition[] = [
     help: 'Bytes received from peers',
     value: (one) => one.peerBytesReceived,
   },
-  { name: 'quoin_log_written_bytes_total', help: 'Bytes written to the log', value: (one) => one.logBytes },
+  { name: 'quoin_log_written_bytes_total', help: 'Bytes written to the log', value: (one) => one.logWrittenBytes },
   { name: 'quoin_log_syncs_total', help: 'Syncs of the log', value: (one) => one.logSyncs },
   {
     name: 'quoin_log_sync_seconds_total',
     help: 'Time spent in syncs of the log',
-    value: (one) => one.logSyncMs / 1000,
+    value: (one) => one.logTotalSyncMs / 1000,
   },
 ];
 
