@@ -176,7 +176,11 @@ export class LmdbDiskStore implements DiskStore {
   #failureOf(cause: unknown): QuoinError {
     const error = lmdbError(cause, 'cannot commit', 'DISK_FAILED');
     if (error.code !== 'SYNC_FAILED' || !isDiskFull(this.#disk, this.#directory)) return error;
-    return new QuoinError('DISK_FULL', 'cannot commit: no space is left for the data file', { cause });
+    return new QuoinError(
+      'DISK_FULL',
+      `cannot commit: no space is left for the data file in ${this.#directory}`,
+      { cause },
+    );
   }
 
   #table(name: string): LmdbTable {
@@ -186,6 +190,9 @@ export class LmdbDiskStore implements DiskStore {
   }
 
   async #write(batch: DiskBatch, doomed: readonly string[], opened: Map<string, Binary>): Promise<void> {
+    // The writer may have a second promise for this commit, which nobody has been given: when that one is rejected unheard,
+    // the process ends in the middle of saying why.
+    void this.#root.committed.then(ignore, ignore);
     const slices = new WriteSlices(this.#clock);
     for (const name of doomed) {
       const database = this.#table(name).database;
@@ -254,6 +261,8 @@ async function clearRange(database: Binary, range: TokenRange, slices: WriteSlic
     if (slices.isOver(keys.length * start.length)) await slices.pause();
   }
 }
+
+function ignore(): void {}
 
 /** LMDB stores a database's name with a zero byte behind it. */
 function databaseName(key: Buffer): string {
