@@ -1,6 +1,6 @@
 /**
  * Eventual buckets converge: once a cluster is healed and its clients have gone, all replicas of every slot are equal within
- * a bounded number of repair rounds, and every node answers every key alike.
+ * a bounded number of repair rounds, a node that has lost its disk is filled, and every node answers every key alike.
  *
  * A round: every pair of replicas has compared what it holds, or kept hints have been offered. What clocks have done is
  * waited for first: a record may lie ahead of a clock that runs behind by as much as clocks differ.
@@ -78,8 +78,12 @@ export class Convergence {
     return cluster.replicasOf(key, n).map((id) => cluster.nodes.find((node) => node.id === id)!);
   }
 
-  /** A slot whose replicas differ; undefined: none does. */
+  /** A slot whose replicas differ, or a node that has lost its disk and is not filled; undefined: there is none. */
   #differing(): string | undefined {
+    const empty = this.#options.cluster.nodes.find(
+      ({ server }) => server?.eventualStatistics()?.filling === true,
+    );
+    if (empty !== undefined) return `${empty.id} is still being filled`;
     for (const [slot, members] of this.#slots) {
       const difference = this.#differenceIn(slot, members);
       if (difference !== undefined) return difference;

@@ -4,6 +4,7 @@ import { tokenOf } from '../src/base/slots.js';
 import { AntiEntropy } from '../src/protocol/quorum/anti-entropy.js';
 import { PurgeDriver } from '../src/protocol/quorum/anti-entropy-purge.js';
 import { QuorumCore } from '../src/protocol/quorum/core.js';
+import { Filling } from '../src/protocol/quorum/filling.js';
 import { Mending } from '../src/protocol/quorum/mending.js';
 import { Participant } from '../src/protocol/quorum/participant.js';
 import {
@@ -117,6 +118,21 @@ const UNSYNCED_AND_LOST: Focus = {
   quorum: { ...LOSSES.quorum, readRepair: false },
 };
 
+/** A disk is lost, and mutations are lost on their way: of some writes the empty node had one of two copies. */
+const WIPED: Focus = {
+  ...LOSSES,
+  looseClients: 0,
+  registerClients: 0,
+  wipeWithinMs: 4000,
+  thinkMeanMs: 20,
+  network: { dropRate: 0.03 },
+  quorum: {
+    ...LOSSES.quorum,
+    readRepair: false,
+    repairIntervalMs: 10_000,
+  },
+};
+
 const SKEWED: Focus = {
   ...EVENTUAL,
   clockSkewMaxMs: 2000,
@@ -186,6 +202,25 @@ function repairWithOlder(): () => void {
 }
 
 export const EVENTUAL_MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'wiped-replica-answers',
+    sentence: 'A replica that has lost its disk answers reads at once.',
+    focus: WIPED,
+    apply: () => patchMethod(Filling.prototype, 'isFilling', () => () => false),
+  },
+  {
+    name: 'wiped-replica-filled-from-one',
+    sentence: 'A replica that has lost its disk answers reads after a comparison with one other.',
+    focus: WIPED,
+    apply: () =>
+      patchMethod(
+        Filling.prototype,
+        'isEnough',
+        () =>
+          ({ compared }) =>
+            compared.size > 0,
+      ),
+  },
   {
     name: 'repair-ignores-tombstones',
     sentence: 'Anti-entropy does not take deleted keys from other replicas.',

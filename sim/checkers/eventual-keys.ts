@@ -3,14 +3,15 @@
  * (Dynamo's quorums; Vogels, "Eventually Consistent", 2009, for the guarantees of a session):
  *
  * - a read finds a value that was written to the key, under the version that its write got;
- * - with r + w > n no read misses a write acknowledged before the read began: it finds that version or a newer one;
+ * - with r + w > n no read misses a write acknowledged before the read began, as long as fewer than w of the key's replicas have lost
+ *   their disks since: it finds that version or a newer one;
  * - with read repair and 2r > n no read goes back behind an earlier one, as long as no node crashes: repairs are acknowledged from memory;
  * - a version is given once;
  * - with w + w' > n a write that begins after another one was acknowledged gets the greater version, and so wins over it;
  * - what is converged is what a read of all n replicas may find.
  *
- * A replica that has lost its disk counts for none of the writes that began before: each takes one from their w. A write
- * with w = 1 is kept in memory by the one replica, so a crash excuses its loss.
+ * A replica that has lost its disk has forgotten which versions it took before: for the order of writes each takes one from the w of
+ * those that began before. A write with w = 1 is kept in memory by the one replica, so a crash excuses its loss.
  *
  * Deleted and expired keys read as absent. Nobody tells which version was absent; it must be possible that it was at least the one that
  * the read must find: a deletion, or a value that may have expired, with such a version, or with an unknown one because
@@ -186,6 +187,11 @@ export class EventualKeys {
     return copies;
   }
 
+  /** Must a read not miss this write? A replica without its disk answers none before it has again what it had acknowledged. */
+  #mayNotMiss(key: EventualKey, write: EventualWrite, r: number): boolean {
+    return this.#copies(key, write) > 0 && write.w + r > key.members.length;
+  }
+
   // Reads
 
   callRead(key: string, r: number): EventualRead {
@@ -258,7 +264,7 @@ export class EventualKeys {
     for (const write of key.acknowledged) {
       if (write.returnedAt > read.calledAt) continue;
       if (floor !== undefined && write.version! < floor.version!) continue;
-      if (this.#copies(key, write) + read.r > key.members.length) floor = write;
+      if (this.#mayNotMiss(key, write, read.r)) floor = write;
     }
     return floor;
   }

@@ -4,7 +4,8 @@
  *
  * Invariants:
  * - the buckets open here are those of the newest map known here, with its policies;
- * - nothing is served before the journal has been replayed.
+ * - nothing is served before the journal has been replayed;
+ * - a node that the map calls forgetful answers no reads from its own records before it has been filled once (`filling.ts`).
  */
 import { invariant } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
@@ -14,6 +15,7 @@ import type { Env } from '../env/env.js';
 import type { WriteAheadLog } from '../log/types.js';
 import { AntiEntropy } from '../protocol/quorum/anti-entropy.js';
 import { QuorumCore } from '../protocol/quorum/core.js';
+import { Filling } from '../protocol/quorum/filling.js';
 import type { ReplicaSet } from '../protocol/quorum/types.js';
 import type { NodeId } from '../protocol/raft/types.js';
 import type { Checkpointed } from '../replica/checkpointer.js';
@@ -38,6 +40,11 @@ const REPAIR_ANSWER_TIMEOUT_MS = 5000;
 /** A further replica is asked when an answer is later than so many of the recent ones, and than so long. */
 const SPECULATION_QUANTILE = 0.99;
 const MIN_SPECULATION_MS = 2;
+/** Time-outs are noticed so late at most. */
+const TIMEOUT_MARGIN_MS = 250;
+
+/** Whoever asks turns to another replica. */
+const BEING_FILLED = ErrorReply.of('STARTING', 'this node has lost its disk and is being filled');
 
 export interface EventualBucketsOptions {
   readonly env: Env;
@@ -62,6 +69,8 @@ interface Opened {
   readonly handoff: HintedHandoff;
   readonly retention: EventualRetention;
   readonly replica: QuorumReplica;
+  /** Present when this node has lost its disk and was not known to be filled when it started. */
+  readonly filling: Filling | undefined;
 }
 
 export class EventualBuckets {
@@ -86,7 +95,8 @@ export class EventualBuckets {
       peers,
       timeoutMs: options.settings.timeoutMs,
       scheduleFlush: () => pump.schedule(),
-      serve: (group, bucketId, definition, args) => this.#serve(group, bucketId, definition, args),
+      serve: (group, bucketId, definition, args) =>
+        this.#isFilling() ? BEING_FILLED : this.#serve(group, bucketId, definition, args),
     });
   }
 
@@ -123,6 +133,7 @@ export class EventualBuckets {
       mutations: (bytes) => store.replay(bytes, wallMs),
       hints: (change) => handoff.replayChange(change),
     });
+    const filling = this.#filling(map, store, journal);
     const core = new QuorumCore({
       self,
       ordinal,
@@ -136,6 +147,7 @@ export class EventualBuckets {
         readRepairChance: settings.readRepairChance,
       },
       lastVersion: store.highestVersion,
+      filling,
       maxUnackedBytes: LIMITS.maxUncommittedBytes,
     });
     const antiEntropy = new AntiEntropy({
@@ -147,6 +159,7 @@ export class EventualBuckets {
       answerTimeoutMs: REPAIR_ANSWER_TIMEOUT_MS,
       graceMs: settings.tombstoneGraceMs,
       maxClockDriftMs: settings.maxClockDriftMs,
+      filling,
     });
     const retention = new EventualRetention({
       bounded: store.bounded,
@@ -168,10 +181,37 @@ export class EventualBuckets {
       retention,
       mayApply: this.#options.mayApply,
     });
-    this.#opened = { store, journal, core, antiEntropy, handoff, retention, replica };
+    this.#opened = { store, journal, core, antiEntropy, handoff, retention, replica, filling };
     for (const { id } of map.groups) if (id !== 0) this.routes.set(id, this.#route(id, replica));
     this.#take(map);
     for (const { id } of map.nodes) if (id !== self) replica.setReachable(id, this.#options.reachable(id));
+  }
+
+  /** What keeps this node from answering reads until it is filled; undefined: nothing is known to be missing. */
+  #filling(map: ClusterMap, store: QuorumStore, journal: Journal): Filling | undefined {
+    const { self, settings } = this.#options;
+    const lostItsDisk = map.nodes.some(({ id, forgot }) => id === self && forgot === true);
+    if (!lostItsDisk || store.filled) return undefined;
+    const buckets = map.buckets.flatMap(({ id, quorum, retention }) => {
+      if (quorum === undefined) return [];
+      const evicts =
+        retention !== undefined && (retention.eviction !== 'noeviction' || retention.maxIdleMs > 0);
+      return [{ bucketId: id, n: quorum.n, w: quorum.w, evicts }];
+    });
+    return new Filling({
+      self,
+      buckets,
+      settledMs: settings.timeoutMs + TIMEOUT_MARGIN_MS,
+      knowsBucket: (id) => store.buckets.has(id),
+      filled: () => {
+        store.filled = true;
+        journal.writeBackSoon();
+      },
+    });
+  }
+
+  #isFilling(): boolean {
+    return this.#opened?.filling?.isFilling() ?? false;
   }
 
   /** A newer map: opens, changes and drops buckets as it says. */
@@ -305,6 +345,7 @@ export class EventualBuckets {
       hintBytes: opened.handoff.keptBytes(),
       batchesShed: opened.replica.batchesShed,
       bounds: opened.retention.statistics(),
+      filling: this.#isFilling(),
     };
   }
 
@@ -329,6 +370,7 @@ export class EventualBuckets {
       replicaSet: (id, n) => this.#replicaSet(id, n),
       reachable,
       knowsBucket: (id) => this.#opened?.store.buckets.has(id) ?? false,
+      isFilling: () => this.#isFilling(),
       serve: (id, bucketId, definition, args) => this.#serve(id, bucketId, definition, args),
     });
   }

@@ -4,6 +4,7 @@
  *
  * Invariants:
  * - a request is completed exactly once; every way ends within the core's or the queries' deadline;
+ * - a replica that is being filled after the loss of its disk answers no reads over many keys, neither its own nor others';
  * - what reads before it writes is refused: concurrent writers would lose each other's changes without a trace.
  */
 import { LIMITS } from '../base/limits.js';
@@ -45,6 +46,8 @@ export interface QuorumRouteHost {
   reachable(node: NodeId): boolean;
   /** Is this bucket open here? */
   knowsBucket(id: number): boolean;
+  /** True while what this node holds is no answer: it has lost its disk and is being filled. */
+  isFilling(): boolean;
   /** Carries out a read over many keys on what this node holds of a group. */
   serve(group: number, bucketId: number, definition: CommandDefinition, args: readonly Buffer[]): Reply;
 }
@@ -155,7 +158,7 @@ class RoutedQuestion implements Question {
   }
 
   answered(reply: Reply | undefined): void {
-    if (reply === undefined) this.ask();
+    if (reply === undefined || isElsewhere(reply)) this.ask();
     else this.#request.completion.complete(reply);
   }
 }
@@ -233,13 +236,18 @@ export class QuorumRoute implements Route {
   #scan(request: Request, policy: QuorumPolicy): void {
     const { bucket, definition, args, completion } = request;
     const replicas = this.#host.replicaSet(this.#group, policy.n);
-    if (replicas.includesSelf) {
+    if (replicas.includesSelf && !this.#host.isFilling()) {
       completion.complete(this.#host.serve(this.#group, bucket.id, definition, args));
       return;
     }
     const candidates = replicas.others.filter((member) => this.#host.reachable(member));
     new RoutedQuestion(request, this.#host, this.#group, candidates).ask();
   }
+}
+
+/** The replica cannot tell, another one may. */
+function isElsewhere(reply: Reply): boolean {
+  return reply instanceof ErrorReply && reply.code === 'STARTING';
 }
 
 function dropped({ bucket }: Request): ErrorReply {

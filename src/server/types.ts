@@ -105,6 +105,8 @@ export interface EventualStatistics {
   readonly batchesShed: number;
   /** Of the buckets that have bounds. */
   readonly bounds: BoundsStatistics;
+  /** It has lost its disk and answers no reads from its own records until it is filled. */
+  readonly filling: boolean;
 }
 
 /** A member of the cluster as gossip shows it here. */

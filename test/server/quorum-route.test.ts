@@ -25,6 +25,7 @@ class Fixture {
     read: (read: QuorumRead) => this.reads.push(read),
   };
   known = true;
+  filling = false;
   readonly route: QuorumRoute;
 
   constructor() {
@@ -35,6 +36,7 @@ class Fixture {
       replicaSet: (_group, n) => setOf(this.members.slice(0, n)),
       reachable: (node) => !this.unreachable.has(node),
       knowsBucket: () => this.known,
+      isFilling: () => this.filling,
       serve: () => 41,
     });
   }

@@ -430,6 +430,7 @@ describe('the state of eventual buckets in a checkpoint', () => {
   test('is given back as it was', () => {
     const head = fc.record({
       highestVersion: fc.maxSafeNat(),
+      filled: fc.boolean(),
       buckets: fc
         .array(
           fc.tuple(
@@ -456,6 +457,7 @@ describe('the state of eventual buckets in a checkpoint', () => {
   test('keeps its format', () => {
     const head = {
       highestVersion: 300,
+      filled: false,
       buckets: new Map([
         [2, { flushedThrough: 1, highestVersion: 128, purges: [] }],
         [
@@ -474,11 +476,13 @@ describe('the state of eventual buckets in a checkpoint', () => {
     expect(encodeStoreHead(head).toString('hex')).toBe(
       '01ac0202' + '0201800100' + '00' + '030005e806' + '02' + '078001' + '800100',
     );
+    expect(encodeStoreHead({ ...head, filled: true, buckets: new Map() }).toString('hex')).toBe('02ac0200');
   });
 
   test('that is cut short or changed gives an error, never anything else', () => {
     const encoded = encodeStoreHead({
       highestVersion: versionAgo(0),
+      filled: false,
       buckets: new Map([[3, { flushedThrough: 7, highestVersion: 9, purges: [[5, NOW_MS] as const] }]]),
     });
     const decode = (given: Buffer): string => {

@@ -186,6 +186,14 @@ export function createMetrics(node: NodeServer): HttpMetrics {
     },
   });
   new Gauge({
+    name: 'quoin_eventual_filling',
+    help: '1 while this node, after the loss of its disk, is no answer to reads of eventual buckets',
+    registers: [registry],
+    collect() {
+      this.set(node.eventualStatistics()?.filling === true ? 1 : 0);
+    },
+  });
+  new Gauge({
     name: 'quoin_member_reachable',
     help: '1 when there is a link to the member and gossip does not call it dead',
     labelNames: ['member'],

@@ -8,7 +8,7 @@
  *   want            u8 4, id, count, ranges
  *   push            u8 5, id, batch, notes
  *   purge-query     u8 6, id, bucketId, count, for each: slot - previous slot, u32 digest
- *   roots-answer    u8 17, id, u8 agreed, positions
+ *   roots-answer    u8 17, id, u8 agreed (1) + filling (2) + skipped ones follow (4), positions, [positions]
  *   compare-answer  u8 18, id, count, for each: u8 1 counts follow | 2 none, u16 differing, [counts]
  *   records         u8 19, id, batch, count, for each: 0 whole | resume / 4 + 1, positions
  *   pushed          u8 20, id, notes
@@ -52,6 +52,11 @@ const RECORDS = 19;
 const PUSHED = 20;
 const PURGE_ANSWER = 21;
 const PURGE = 32;
+
+/** Flags of an answer to roots. */
+const AGREED = 1;
+const FILLING = 2;
+const SKIPPED = 4;
 
 const WITH_COUNTS = 1;
 const WITHOUT_COUNTS = 2;
@@ -111,8 +116,13 @@ export function encodeRepairMessage(writer: ByteWriter, message: RepairMessage):
     case 'roots-answer':
       writer.u8(ROOTS_ANSWER);
       writer.varint(message.id);
-      writer.u8(message.agreed ? 1 : 0);
+      writer.u8(
+        (message.agreed ? AGREED : 0) |
+          (message.filling ? FILLING : 0) |
+          (message.skipped.length > 0 ? SKIPPED : 0),
+      );
       encodePositions(writer, message.differing);
+      if (message.skipped.length > 0) encodePositions(writer, message.skipped);
       return;
     case 'compare-answer':
       writer.u8(COMPARE_ANSWER);
@@ -259,9 +269,13 @@ function decodeBody(reader: ByteReader): RepairMessage {
     }
     case ROOTS_ANSWER: {
       const id = reader.varint();
-      const agreed = reader.u8();
-      if (agreed > 1) throw new DecodeError('neither agreed nor not');
-      return { kind: 'roots-answer', id, agreed: agreed === 1, differing: decodePositions(reader) };
+      const flags = reader.u8();
+      if (flags > (AGREED | FILLING | SKIPPED)) throw new DecodeError('neither agreed nor not');
+      const differing = decodePositions(reader);
+      const skipped = (flags & SKIPPED) === 0 ? [] : decodePositions(reader);
+      if ((flags & SKIPPED) !== 0 && skipped.length === 0) throw new DecodeError('nothing was skipped');
+      const agreed = (flags & AGREED) !== 0;
+      return { kind: 'roots-answer', id, agreed, filling: (flags & FILLING) !== 0, differing, skipped };
     }
     case COMPARE_ANSWER:
       return {

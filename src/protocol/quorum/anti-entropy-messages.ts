@@ -103,11 +103,16 @@ export type RepairRequest =
     };
 
 export type RepairAnswer =
-  /** `differing`: positions in the request's buckets. Not agreed: the answerer knows another map. */
+  /**
+   * `differing`, `skipped`: positions in the request's buckets; these were not compared, because the answerer does not know them, or
+   * not the same flush. Not agreed: the answerer knows another map. `filling`: the answerer has lost its disk and is being filled.
+   */
   | {
       readonly kind: 'roots-answer';
       readonly id: number;
       readonly agreed: boolean;
+      readonly filling: boolean;
+      readonly skipped: readonly number[];
       readonly differing: readonly number[];
     }
   /** As many as were asked, or none: the answerer knows another map. */

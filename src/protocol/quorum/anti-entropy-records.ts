@@ -100,6 +100,8 @@ export interface MergeOutcome {
   readonly refusedPurged: number;
   /** The slots of these: their sender shall purge them too. */
   readonly notes: readonly PurgeNote[];
+  /** Buckets of records that are missing here all the same: too far ahead of this node's clock, or there was no room. */
+  readonly untaken: ReadonlySet<number>;
 }
 
 export function mergeRecords(
@@ -110,13 +112,18 @@ export function mergeRecords(
 ): MergeOutcome {
   const highestVersion = highestVersionAt(wallMs, maxClockDriftMs);
   const noted = new Set<string>();
+  const untaken = new Set<number>();
   const notes: PurgeNote[] = [];
   let applied = 0;
   let refusedPurged = 0;
   forEachMutation(batch.bytes, (bucketId, key, value, version, expiresAtMs) => {
-    if (version > highestVersion) return;
+    if (version > highestVersion) {
+      untaken.add(bucketId);
+      return;
+    }
     const result = contents.mergeRepaired(bucketId, key, value, version, expiresAtMs, wallMs);
     if (result === 'applied') applied++;
+    if (result === 'refused') untaken.add(bucketId);
     if (result !== 'purged') return;
     refusedPurged++;
     const slot = slotOfToken(tokenOf(key));
@@ -125,5 +132,5 @@ export function mergeRecords(
     noted.add(name);
     notes.push({ bucketId, slot, throughMs: contents.purgedThroughMs(bucketId, slot) });
   });
-  return { applied, refusedPurged, notes };
+  return { applied, refusedPurged, notes, untaken };
 }

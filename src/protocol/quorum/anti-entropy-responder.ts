@@ -19,6 +19,7 @@ import {
 import type { RepairOutbox } from './anti-entropy-outbox.js';
 import {
   listRange,
+  type MergeOutcome,
   mergeRecords,
   RecordPacker,
   rangeBegin,
@@ -29,6 +30,8 @@ import type { AntiEntropyOptions, ReplicaContents } from './anti-entropy-types.j
 import { childDigests, rootDigest } from './merkle.js';
 import type { MutationBatch, NodeId } from './types.js';
 
+const NOTHING_COMPARED = { differing: [], skipped: [] };
+
 /** Finds the slots of a group when this node means the same by it. */
 export type SlotsOf = (group: number, layout: number) => readonly number[] | undefined;
 
@@ -38,6 +41,7 @@ export class RepairResponder {
   readonly #outbox: RepairOutbox;
   readonly #slotsOf: SlotsOf;
   readonly #maxRecordBytes: number;
+  readonly #isFilling: () => boolean;
 
   constructor(options: AntiEntropyOptions, outbox: RepairOutbox, slotsOf: SlotsOf, maxRecordBytes: number) {
     this.#contents = options.contents;
@@ -45,6 +49,7 @@ export class RepairResponder {
     this.#outbox = outbox;
     this.#slotsOf = slotsOf;
     this.#maxRecordBytes = maxRecordBytes;
+    this.#isFilling = () => options.filling?.isFilling() ?? false;
   }
 
   answer(from: NodeId, request: RepairRequest, wallMs: number): void {
@@ -52,8 +57,10 @@ export class RepairResponder {
     switch (request.kind) {
       case 'roots': {
         const slots = this.#slotsOf(request.group, request.layout);
-        const differing = slots === undefined ? [] : this.#differingRoots(slots, request);
-        this.#outbox.send(from, { kind: 'roots-answer', id, agreed: slots !== undefined, differing });
+        const filling = this.#isFilling();
+        const agreed = slots !== undefined;
+        const compared = agreed ? this.#compareRoots(slots, request) : NOTHING_COMPARED;
+        this.#outbox.send(from, { kind: 'roots-answer', id, agreed, filling, ...compared });
         return;
       }
       case 'compare': {
@@ -76,7 +83,7 @@ export class RepairResponder {
       }
       case 'push':
         this.applyNotes(request.notes);
-        this.#outbox.send(from, { kind: 'pushed', id, notes: this.merge(request.batch, wallMs) });
+        this.#outbox.send(from, { kind: 'pushed', id, notes: this.merge(request.batch, wallMs).notes });
         return;
       case 'purge-query': {
         const { bucketId, slots, digests } = request;
@@ -89,14 +96,13 @@ export class RepairResponder {
     }
   }
 
-  /** Merges records of another replica; returns what it shall purge. */
-  merge(batch: MutationBatch, wallMs: number): readonly PurgeNote[] {
-    if (batch.count === 0) return [];
+  /** Merges records of another replica. */
+  merge(batch: MutationBatch, wallMs: number): MergeOutcome {
     const outcome = mergeRecords(this.#contents, batch, this.#maxClockDriftMs, wallMs);
     if (outcome.applied > 0) this.#outbox.journal(batch);
     this.#outbox.counters.keysMended += outcome.applied;
     this.#outbox.counters.refusedPurged += outcome.refusedPurged;
-    return outcome.notes;
+    return outcome;
   }
 
   /**
@@ -108,19 +114,23 @@ export class RepairResponder {
       this.#outbox.counters.purged += Math.max(0, this.#contents.purge(bucketId, slot, undefined, throughMs));
   }
 
-  #differingRoots(
+  #compareRoots(
     slots: readonly number[],
     request: { readonly salt: number; readonly buckets: readonly RootOfBucket[] },
-  ): number[] {
+  ): { differing: number[]; skipped: number[] } {
     const own = new Map(this.#contents.buckets().map((bucket) => [bucket.bucketId, bucket]));
     const differing: number[] = [];
+    const skipped: number[] = [];
     request.buckets.forEach((root, position) => {
       const bucket = own.get(root.bucketId);
-      if (bucket === undefined || bucket.flushedThrough !== root.flushedThrough) return;
+      if (bucket === undefined || bucket.flushedThrough !== root.flushedThrough) {
+        skipped.push(position);
+        return;
+      }
       const { low, high } = rootDigest(this.#contents, root.bucketId, slots, request.salt);
       if (low !== root.low || high !== root.high) differing.push(position);
     });
-    return differing;
+    return { differing, skipped };
   }
 
   #compare(slots: readonly number[], request: Extract<RepairRequest, { kind: 'compare' }>): ComparedAnswer[] {

@@ -95,6 +95,9 @@ export interface SessionOptions {
 export class RepairSession {
   readonly peer: NodeId;
   readonly group: number;
+  /** The other side has lost its disk and is being filled. */
+  peerIsFilling = false;
+  startedAtMs = 0;
   readonly #options: SessionOptions;
   readonly #asked = new Map<number, Asked>();
   readonly #compares: Differing[] = [];
@@ -104,6 +107,9 @@ export class RepairSession {
   #notes: PurgeNote[] = [];
   #abandoned = false;
   #foundDifferences = false;
+  /** Buckets of which the other side may still have something newer. */
+  readonly #incomplete = new Set<number>();
+  readonly #untaken = new Set<number>();
 
   constructor(options: SessionOptions) {
     this.peer = options.peer;
@@ -124,6 +130,18 @@ export class RepairSession {
     return this.#foundDifferences;
   }
 
+  /** Buckets whose records were compared to the end. */
+  get comparedBuckets(): readonly number[] {
+    return this.#options.buckets
+      .map(({ bucketId }) => bucketId)
+      .filter((bucketId) => !this.#incomplete.has(bucketId));
+  }
+
+  /** Of these something came that this node could not take. */
+  get untakenBuckets(): ReadonlySet<number> {
+    return this.#untaken;
+  }
+
   /** When the oldest request under way was sent; Infinity: none is. */
   get waitingSinceMs(): number {
     let since = Number.POSITIVE_INFINITY;
@@ -133,6 +151,7 @@ export class RepairSession {
 
   start(nowMs: number): void {
     const { group, layout, salt, buckets, contents, slots } = this.#options;
+    this.startedAtMs = nowMs;
     const roots = buckets.map(({ bucketId, flushedThrough }) => ({
       bucketId,
       flushedThrough,
@@ -162,6 +181,11 @@ export class RepairSession {
         this.abandon();
         return true;
       }
+      this.peerIsFilling = message.filling;
+      for (const position of message.skipped) {
+        const bucketId = asked.bucketIds[position];
+        if (bucketId !== undefined) this.#incomplete.add(bucketId);
+      }
       this.#foundDifferences = message.differing.length > 0;
       for (const position of message.differing) {
         const bucketId = asked.bucketIds[position];
@@ -188,7 +212,9 @@ export class RepairSession {
 
   #merge(batch: MutationBatch, wallMs: number): void {
     this.#options.outbox.counters.keysMoved += batch.count;
-    for (const note of this.#options.responder.merge(batch, wallMs)) this.#notes.push(note);
+    const { notes, untaken } = this.#options.responder.merge(batch, wallMs);
+    for (const note of notes) this.#notes.push(note);
+    for (const bucketId of untaken) this.#untaken.add(bucketId);
   }
 
   /** Decides what to do about each child that differs. */

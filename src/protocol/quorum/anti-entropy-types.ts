@@ -5,6 +5,7 @@
  * `ReplicaContents` is what a node holds of all eventual buckets, in memory and synchronous. A replica's records of a slot
  * have a digest that depends on the set of (key, value, version, expiry) alone, dead records included.
  */
+import type { Filling } from './filling.js';
 import type { MergeResult, MutationBatch, NodeId, QuorumRecord } from './types.js';
 
 /** An open eventual bucket, as far as its repair is concerned. */
@@ -115,6 +116,11 @@ export interface AntiEntropyOptions {
   readonly graceMs: number;
   /** A version further ahead of this node's wall clock is not taken. */
   readonly maxClockDriftMs: number;
+  /**
+   * Given where this node has lost its disk: told of every comparison. Until it is filled this node asks all other replicas itself,
+   * soon, and in all buckets, also in those that are not compared otherwise.
+   */
+  readonly filling?: Filling | undefined;
 }
 
 /** Counters since the start, for metrics and tests. */

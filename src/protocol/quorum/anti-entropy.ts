@@ -34,6 +34,8 @@ import type { NodeId } from './types.js';
 const ALLOWANCE_MS = 250;
 /** A peer that has come back is compared with after so long at most: its hints go first. */
 const SOON_MS = 1000;
+/** A node that is being filled tries again after so long where it could not compare all. */
+const FILL_AGAIN_MS = 500;
 
 /** This node and one other replica of a group. */
 interface Pair {
@@ -91,6 +93,7 @@ export class AntiEntropy {
   setGroups(groups: readonly RepairGroup[]): void {
     const { self } = this.#options;
     const before = new Map(this.#pairs.map((pair) => [pairName(pair), pair]));
+    this.#options.filling?.setGroups(groups);
     this.#endSession();
     this.#groups = new Map();
     this.#pairs = [];
@@ -125,6 +128,7 @@ export class AntiEntropy {
 
   /** The link to this peer broke or it restarted: what was under way is lost. */
   peerReset(peer: NodeId): void {
+    this.#options.filling?.peerReset(peer);
     this.#purge.unreachable(peer, this.#lastTickMs);
     if (this.#session?.peer !== peer) return;
     const pair = this.#sessionPair;
@@ -182,6 +186,7 @@ export class AntiEntropy {
       else session.pump(nowMs);
       if (session.isDone) this.#closeSession(nowMs);
     }
+    this.#options.filling?.tick(nowMs, (peer) => this.#reachable.has(peer));
     if (this.#session === undefined) this.#openSession(nowMs);
     this.#purge.tick(nowMs, wallMs);
   }
@@ -193,6 +198,7 @@ export class AntiEntropy {
       pair.dueMs ??= pair.asks
         ? nowMs + this.#options.random() * this.#options.intervalMs
         : Number.POSITIVE_INFINITY;
+      if (this.#fills(pair) && pair.dueMs > nowMs + FILL_AGAIN_MS) pair.dueMs = nowMs;
       if (pair.dueMs > earliestMs || !this.#reachable.has(pair.peer)) continue;
       earliestMs = pair.dueMs;
       due = pair;
@@ -226,11 +232,19 @@ export class AntiEntropy {
   /** Buckets of which both are replicas. */
   #bucketsOf(group: RepairGroup, peer: NodeId): readonly RepairedBucket[] {
     const later = Math.max(group.members.indexOf(peer), group.members.indexOf(this.#options.self));
-    return this.#options.contents.buckets().filter((bucket) => bucket.antiEntropy && later < bucket.n);
+    const isFilling = this.#options.filling?.isFilling() ?? false;
+    return this.#options.contents
+      .buckets()
+      .filter((bucket) => (bucket.antiEntropy || isFilling) && later < bucket.n);
+  }
+
+  #fills(pair: Pair): boolean {
+    return this.#options.filling?.wants(pair.group.group, pair.peer) ?? false;
   }
 
   /** About an interval from now, so that pairs do not stay in step. */
   #nextDueMs(pair: Pair, nowMs: number): number {
+    if (this.#fills(pair)) return nowMs + Math.min(FILL_AGAIN_MS, this.#options.intervalMs);
     if (!pair.asks) return Number.POSITIVE_INFINITY;
     return nowMs + this.#options.intervalMs * (0.75 + 0.5 * this.#options.random());
   }
@@ -240,7 +254,18 @@ export class AntiEntropy {
     const pair = this.#sessionPair;
     if (session === undefined || pair === undefined) return;
     if (session.wasAbandoned) this.#outbox.counters.abandoned++;
-    else if (!session.foundDifferences) this.#outbox.counters.equal++;
+    else {
+      if (!session.foundDifferences) this.#outbox.counters.equal++;
+      this.#options.filling?.compared({
+        group: session.group,
+        peer: session.peer,
+        beganAtMs: session.startedAtMs,
+        endedAtMs: nowMs,
+        bucketIds: session.comparedBuckets,
+        untakenIds: session.untakenBuckets,
+        peerIsFilling: session.peerIsFilling,
+      });
+    }
     pair.dueMs = this.#nextDueMs(pair, nowMs);
     this.#endSession();
   }

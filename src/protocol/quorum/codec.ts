@@ -165,6 +165,7 @@ const ANSWER_SAME = 1;
 const ANSWER_VERSION = 2;
 const ANSWER_RECORD = 3;
 const ANSWER_UNKNOWN_BUCKET = 4;
+const ANSWER_FILLING = 5;
 
 /** Most writes replace something live, so these notes are shared: telling them costs no object for each. */
 const LIVED_NOTES: MutationNote[] = [];
@@ -181,6 +182,7 @@ export function livedNote(position: number): MutationNote {
 const NONE: ReadAnswer = { what: 'none' };
 const SAME: ReadAnswer = { what: 'same' };
 const UNKNOWN_BUCKET: ReadAnswer = { what: 'unknown-bucket' };
+const FILLING: ReadAnswer = { what: 'filling' };
 
 export function encodeQuorumMessage(writer: ByteWriter, message: QuorumMessage): void {
   switch (message.kind) {
@@ -241,6 +243,9 @@ function encodeAnswer(writer: ByteWriter, answer: ReadAnswer): void {
       return;
     case 'unknown-bucket':
       writer.u8(ANSWER_UNKNOWN_BUCKET);
+      return;
+    case 'filling':
+      writer.u8(ANSWER_FILLING);
       return;
     case 'version':
       encodeAnswerHead(writer, ANSWER_VERSION, answer.version, answer.expiresAtMs);
@@ -335,6 +340,8 @@ function decodeAnswer(reader: ByteReader): ReadAnswer {
       return SAME;
     case ANSWER_UNKNOWN_BUCKET:
       return UNKNOWN_BUCKET;
+    case ANSWER_FILLING:
+      return FILLING;
   }
   const kind = head & KIND_MASK;
   if (kind !== ANSWER_VERSION && kind !== ANSWER_RECORD) throw new DecodeError(`no such answer: ${head}`);

@@ -40,6 +40,11 @@ export class QuorumContext {
     this.#lastMessageId = Math.floor(options.random() * FIRST_IDS);
   }
 
+  /** True while the records held here answer no reads. */
+  isFilling(): boolean {
+    return this.options.filling?.isFilling() ?? false;
+  }
+
   nextMessageId(): number {
     return ++this.#lastMessageId;
   }

@@ -7,6 +7,7 @@
  *
  * Invariants:
  * - any message may be lost, repeated, late or out of order: answers are taken once, and those to nobody are ignored;
+ * - what has timed out is not acknowledged, also when this process stood still and the answer waits before the next tick;
  * - what leaves in one turn leaves in this order: mutations, then questions, so that a replica has the writes of a turn before
  *   it answers the reads of that turn. Of one key it leaves in the order in which it came: a pipeline's read does not see what
  *   the same pipeline writes behind it.
@@ -27,6 +28,9 @@ import type {
 } from './types.js';
 import { Writes } from './writes.js';
 
+/** Ticks come more often. Later than this, time-outs are looked at before an answer is taken. */
+const LATE_TICK_MS = 100;
+
 const LAST_COUNTER = COUNTERS_PER_MS - 1;
 
 export class QuorumCore implements QuorumCoreContract {
@@ -34,6 +38,7 @@ export class QuorumCore implements QuorumCoreContract {
   readonly #writes: Writes;
   readonly #reads: Reads;
   readonly #participant: Participant;
+  #tickedMs = 0;
 
   constructor(options: QuorumCoreOptions) {
     this.#context = new QuorumContext(options);
@@ -74,6 +79,7 @@ export class QuorumCore implements QuorumCoreContract {
       case 'mutated': {
         const peer = this.#context.peers.known(from);
         if (peer === undefined) return;
+        if (nowMs - this.#tickedMs > LATE_TICK_MS) this.tick(nowMs, wallMs);
         if (!this.#writes.acknowledged(peer, message.id, message.notes))
           this.#reads.mended(peer, message.id, message.notes);
         return;
@@ -87,6 +93,7 @@ export class QuorumCore implements QuorumCoreContract {
   }
 
   tick(nowMs: number, wallMs: number): void {
+    this.#tickedMs = nowMs;
     this.#setTime(nowMs, wallMs);
     this.#writes.tick();
     this.#reads.tick();

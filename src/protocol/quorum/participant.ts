@@ -6,7 +6,8 @@
  * - the journal gets exactly what was taken: the batch as it travelled, or, when some of it was not taken for a reason that a
  *   replay would not know again, the rest of it; and nothing when nothing was new;
  * - a durable batch is acknowledged only after the journal is synced, also when nothing in it was new: what made it old may
- *   not be synced itself.
+ *   not be synced itself;
+ * - while this node is filled after the loss of its disk it takes mutations and answers no reads.
  */
 import { LIMITS } from '../../base/limits.js';
 import { highestVersionAt } from './clock.js';
@@ -16,6 +17,7 @@ import type { MutationNote, NodeId, QuorumMessage, ReadAnswer, ReadQuery } from 
 
 const NONE: ReadAnswer = { what: 'none' };
 const SAME: ReadAnswer = { what: 'same' };
+const FILLING: ReadAnswer = { what: 'filling' };
 const NO_NOTES: readonly MutationNote[] = [];
 
 export class Participant {
@@ -93,7 +95,12 @@ export class Participant {
   read(from: NodeId, message: QuorumMessage & { readonly kind: 'read' }): void {
     const answers: ReadAnswer[] = [];
     let recordBytes = 0;
+    const isFilling = this.#context.isFilling();
     for (const query of message.queries) {
+      if (isFilling) {
+        answers.push(FILLING);
+        continue;
+      }
       // The first record is always sent, so that whoever asks again gets on.
       const answer = this.#answer(query, recordBytes > LIMITS.maxQuorumAnswerBytes);
       if (answer.what === 'record') recordBytes += answer.record.value.length;

@@ -4,7 +4,8 @@
  *
  * Order of asking (paper 002's wish for load-aware reads): the peer with the lowest average latency of its recent answers,
  * or the age of the oldest question that it has not answered when that is more, so that a peer that stands still falls behind before
- * its silence has become an average. Peers without answers yet come first.
+ * its silence has become an average. Peers without answers yet come first; those that said last that they are being filled come last of
+ * all that can be reached.
  */
 
 import { Latency } from './latency.js';
@@ -16,6 +17,8 @@ import type { WriteBatch } from './write-batch.js';
 export class Peer {
   readonly id: NodeId;
   reachable = false;
+  /** It said last that it has lost its disk and is no answer yet. */
+  isFilling = false;
   readonly latency = new Latency();
   /** Sent and not answered, by message id, oldest first. */
   readonly writes = new Map<number, WriteBatch>();
@@ -83,7 +86,8 @@ export class KnownSet {
     const expectedMs = this.#expectedMs;
     for (let position = 0; position < expectedMs.length; position++) {
       const peer = this.peers[position]!;
-      expectedMs[position] = peer.reachable ? peer.expectedMs(nowMs) : Number.POSITIVE_INFINITY;
+      if (!peer.reachable) expectedMs[position] = Number.POSITIVE_INFINITY;
+      else expectedMs[position] = peer.isFilling ? Number.MAX_VALUE : peer.expectedMs(nowMs);
     }
     // A handful of members, nearly in order: insertion sort, and of equals the preferred one first.
     const order = this.#order;

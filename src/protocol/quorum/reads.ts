@@ -13,6 +13,8 @@
  *   record: the read must not fail because a replica is full, and an acknowledged write has its w replicas without it;
  * - a record that lies too far ahead of this node's clock is as good as no answer, and a replica that refuses a repair for that
  *   reason does not hold it: a clock that runs ahead neither drags reads along nor lets them go back;
+ * - a replica that is being filled after the loss of its disk, this node too, counts for nothing (`filling.ts`): with too few others the
+ *   read fails as if it were away;
  * - a callback is called once, and after it the read goes on only to repair: with what the late ones answer, and with a small chance
  *   with all members (`readRepairChance`), so many times a second at most that nobody's reads get slow for it.
  *
@@ -69,13 +71,15 @@ export class Reads implements QueryEvents, MendEvents {
     invariant(read.r >= 1 && read.r <= set.members.length, 'r is between 1 and the number of replicas');
     context.reads++;
     const known = context.peers.set(set);
-    if (context.stopped || known.reachableMembers < read.r) {
+    const isAnswer = set.includesSelf && !context.isFilling();
+    const reachable = set.includesSelf && !isAnswer ? known.reachableMembers - 1 : known.reachableMembers;
+    if (context.stopped || reachable < read.r) {
       read.failed('unreachable');
       return;
     }
     let record: QuorumRecord | undefined;
     let localVersion = UNASKED;
-    if (set.includesSelf) {
+    if (isAnswer) {
       record = context.store.read(read.bucketId, read.key);
       localVersion = record === undefined ? 0 : record.version;
       if (read.r === 1) {
@@ -90,7 +94,7 @@ export class Reads implements QueryEvents, MendEvents {
       return;
     }
     const pending = this.#begin(read, localVersion, record);
-    let needed = set.includesSelf ? read.r - 1 : read.r;
+    let needed = isAnswer ? read.r - 1 : read.r;
     let knownVersion = pending.heldVersion;
     for (const member of known.order(context.nowMs)) {
       const peer = known.peers[member]!;
@@ -164,6 +168,7 @@ export class Reads implements QueryEvents, MendEvents {
       const answer = answers[i];
       const version =
         answer === undefined ? FAILED : this.#take(pending, answer, batch.queries[i]!.knownVersion);
+      if (answer !== undefined) peer.isFilling = answer.what === 'filling';
       const member = batch.members[i]!;
       if (pending.fetchingFrom === member) pending.fetchingFrom = -1;
       pending.members[member] = version;
@@ -190,6 +195,7 @@ export class Reads implements QueryEvents, MendEvents {
         if (answer.record.version > pending.heldVersion) pending.record = answer.record;
         return answer.record.version;
       case 'unknown-bucket':
+      case 'filling':
         return FAILED;
     }
   }

@@ -12,6 +12,7 @@
  * - a replica takes no record whose version lies further ahead of its own clock than the allowed drift.
  */
 import type { NodeId } from '../raft/types.js';
+import type { FillingState } from './filling.js';
 
 export type { NodeId } from '../raft/types.js';
 
@@ -168,13 +169,17 @@ export interface ReadQuery {
   readonly knownVersion: number;
 }
 
-/** `same`: the version that the asker holds. `version`: another one, the record not sent. */
+/**
+ * `same`: the version that the asker holds. `version`: another one, the record not sent. `filling`: this replica has lost its disk
+ * and is no answer to reads before it is filled (`filling.ts`).
+ */
 export type ReadAnswer =
   | { readonly what: 'none' }
   | { readonly what: 'same' }
   | { readonly what: 'version'; readonly version: number; readonly expiresAtMs: number }
   | { readonly what: 'record'; readonly record: QuorumRecord }
-  | { readonly what: 'unknown-bucket' };
+  | { readonly what: 'unknown-bucket' }
+  | { readonly what: 'filling' };
 
 export interface OutgoingQuorumMessage {
   readonly to: NodeId;
@@ -216,6 +221,8 @@ export interface QuorumCoreOptions {
   readonly timing: QuorumTiming;
   /** Highest version known to have been given or stored; the clock goes on behind it. */
   readonly lastVersion: number;
+  /** Given where this node has lost its disk: until it is filled its records answer no reads. */
+  readonly filling?: FillingState | undefined;
   /** Bytes of writes under way (sent, not acknowledged by all) past which new ones are refused as `overloaded`. */
   readonly maxUnackedBytes: number;
 }

@@ -48,7 +48,7 @@ export class Journal implements Checkpointed {
   #recoveredIndex = 0;
   #lastIndex: number;
   #grownBytes = 0;
-  /** When records were last written back; 0: not since the start. */
+  /** When records were last written back; 0: not since the start, or it is wanted soon. */
   #writtenBackMs = 0;
   #askedMs = 0;
 
@@ -116,6 +116,11 @@ export class Journal implements Checkpointed {
     this.#lastIndex++;
     this.#grownBytes += payload.length;
     this.#log.append(JOURNAL_GROUP, [{ index: this.#lastIndex, term: TERM, payload }]);
+  }
+
+  /** Lets the next checkpoint write records and head back, without waiting for more to come together. */
+  writeBackSoon(): void {
+    this.#writtenBackMs = 0;
   }
 
   isDue(nowMs: number): boolean {

@@ -44,6 +44,8 @@ export class QuorumStore implements QuorumStoreContract {
   readonly contents: ReplicaContents;
   previousVersion = 0;
   previousLive = false;
+  /** This node had lost its disk and has been filled again from the others: kept in the head (`protocol/quorum/filling.ts`). */
+  filled = false;
 
   constructor(options: { readonly engines: EngineProvider }) {
     this.#engines = options.engines;
@@ -191,13 +193,14 @@ export class QuorumStore implements QuorumStoreContract {
   encodeHead(): Buffer {
     const buckets = new Map(this.#restored);
     for (const [id, bucket] of this.#stored) buckets.set(id, bucket.head());
-    return encodeStoreHead({ highestVersion: this.highestVersion, buckets });
+    return encodeStoreHead({ highestVersion: this.highestVersion, filled: this.filled, buckets });
   }
 
   /** Gives back what `encodeHead` told, before any bucket is opened. Malformed bytes throw `DecodeError`. */
   restoreHead(bytes: Buffer): void {
     const head = decodeStoreHead(bytes);
     this.#highestVersion = Math.max(this.#highestVersion, head.highestVersion);
+    this.filled = head.filled;
     for (const [id, bucket] of head.buckets) if (!this.#stored.has(id)) this.#restored.set(id, bucket);
   }
 }

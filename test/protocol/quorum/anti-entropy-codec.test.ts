@@ -99,7 +99,9 @@ const messages: fc.Arbitrary<RepairMessage> = fc.oneof(
     kind: fc.constant('roots-answer' as const),
     id,
     agreed: fc.boolean(),
+    filling: fc.boolean(),
     differing: positions,
+    skipped: positions,
   }),
   fc.record({
     kind: fc.constant('compare-answer' as const),

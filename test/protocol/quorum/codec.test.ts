@@ -71,7 +71,12 @@ const query: fc.Arbitrary<ReadQuery> = fc.record({
 });
 
 const answer: fc.Arbitrary<ReadAnswer> = fc.oneof(
-  fc.constantFrom<ReadAnswer>({ what: 'none' }, { what: 'same' }, { what: 'unknown-bucket' }),
+  fc.constantFrom<ReadAnswer>(
+    { what: 'none' },
+    { what: 'same' },
+    { what: 'unknown-bucket' },
+    { what: 'filling' },
+  ),
   fc.record({ what: fc.constant('version' as const), version, expiresAtMs }),
   fc.record({
     what: fc.constant('record' as const),
@@ -211,7 +216,7 @@ describe('the codec of quorum messages', () => {
     ['two notes on one position', '02' + '00' + '02' + '05' + '01'],
     ['a query that holds a version of nothing', '03' + '00' + '01' + '02' + '00000000000000' + '00' + '00'],
     ['a query that does not exist', '03' + '00' + '01' + '03' + '00' + '00'],
-    ['an answer that does not exist', '04' + '00' + '01' + '05'],
+    ['an answer that does not exist', '04' + '00' + '01' + '06'],
     ['an answer of none with an expiry', '04' + '00' + '01' + '10'],
   ])('refuses %s', (_name, hex) => {
     expect(() => decodeQuorumMessage(new ByteReader(Buffer.from(hex, 'hex')))).toThrow(DecodeError);

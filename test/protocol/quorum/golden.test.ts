@@ -83,6 +83,7 @@ const MESSAGES: readonly QuorumMessage[] = [
       { what: 'unknown-bucket' },
     ],
   },
+  { kind: 'records', id: 11, answers: [{ what: 'filling' }] },
 ];
 
 const DIGESTS = Array.from({ length: 16 }, (_, child) => child * 0x01010101);
@@ -128,7 +129,7 @@ const REPAIRS: readonly RepairMessage[] = [
   { kind: 'want', id: 4, ranges: [{ bucketId: 300, level: 4, index: 16383, skip: 2 ** 20 }] },
   { kind: 'push', id: 5, batch: BATCH, notes: [{ bucketId: 2, slot: 16383, throughMs: EXPIRES_MS }] },
   { kind: 'purge-query', id: 6, bucketId: 2, slots: [0, 300, 16383], digests: [1, 2, 0xffffffff] },
-  { kind: 'roots-answer', id: 1, agreed: true, differing: [0, 2, 200] },
+  { kind: 'roots-answer', id: 1, agreed: true, filling: false, differing: [0, 2, 200], skipped: [] },
   {
     kind: 'compare-answer',
     id: 2,
@@ -149,6 +150,7 @@ const REPAIRS: readonly RepairMessage[] = [
   { kind: 'pushed', id: 5, notes: [] },
   { kind: 'purge-answer', id: 6, equal: [0, 2] },
   { kind: 'purge', bucketId: 2, throughMs: EXPIRES_MS, slots: [16383], digests: [0x01020304] },
+  { kind: 'roots-answer', id: 7, agreed: true, filling: true, differing: [1], skipped: [0, 300] },
 ];
 
 const CHANGES: readonly HintChange[] = [
