@@ -21,13 +21,11 @@ import { MESSAGE } from '../replica/peers/frame.js';
 import type { Hello } from '../replica/peers/hello.js';
 import { PeerHub } from '../replica/peers/peer-hub.js';
 import { Pump } from '../replica/pump.js';
-import { ErrorReply } from '../store/reply.js';
 import type { BucketDescription } from '../store/types.js';
 import { Administration } from './administration.js';
 import { Conditions } from './conditions.js';
 import type { NodeConfiguration } from './configuration/types.js';
 import { EventualBuckets } from './eventual-buckets.js';
-import { type FlushHost, flushEventual } from './flush.js';
 import { Formation } from './formation.js';
 import { ForwardGate } from './forward-gate.js';
 import { Groups } from './groups.js';
@@ -38,6 +36,7 @@ import { MapChanges } from './map-changes.js';
 import { Membership } from './membership.js';
 import { dispatchMessage, type MessageTargets } from './peer-messages.js';
 import { Renewals } from './renewals.js';
+import { RequestDoor } from './request-door.js';
 import { Router } from './router.js';
 import type {
   EventualStatistics,
@@ -91,13 +90,11 @@ export class Node implements NodeServer {
   readonly #membership: Membership;
   readonly #loadMeter: LoadMeter;
   readonly #eventual: EventualBuckets;
-  readonly #router: Router;
+  readonly #door: RequestDoor;
   readonly #administration: Administration;
   readonly #mapChanges: MapChanges;
   readonly #renewals: Renewals;
   readonly #conditions: Conditions;
-  readonly #flushHost: FlushHost;
-  readonly #coordinates: boolean;
   readonly #startedAtMs: number;
   readonly #known: KnownMap;
   readonly #messageTargets: MessageTargets;
@@ -105,10 +102,7 @@ export class Node implements NodeServer {
   #phase: Phase = 'starting';
   #reason = 'recovering';
   #tickTimer: Timer | undefined;
-  #commandsProcessed = 0;
   #commandsForwarded = 0;
-  #reads = 0;
-  #writes = 0;
   #elections = 0;
 
   constructor(
@@ -189,7 +183,7 @@ export class Node implements NodeServer {
     });
     this.#loadMeter = new LoadMeter(
       {
-        commands: () => this.#commandsProcessed,
+        commands: () => this.#door.requests,
         memoryBytes: () => engines.memoryBytes(),
         readP99Ms: () => this.#eventual.readP99Ms(),
         epoch: () => this.#known.epoch,
@@ -197,17 +191,10 @@ export class Node implements NodeServer {
       TICK_MS,
       env.clock.monotonicMs(),
     );
-    this.#router = new Router(
+    const router = new Router(
       (bucket) => (bucket.quorum === undefined ? this.#groups.routes : this.#eventual.routes),
       () => this.#known.current?.slotOwners,
     );
-    this.#coordinates = self.roles.includes('coordinator');
-    this.#flushHost = {
-      fence: () => this.#eventual.fence(),
-      buckets: () => this.#known.bucketsById.values(),
-      flushBucket: (name, version) => this.#mapChanges.flush(name, version),
-      submitToGroups: (request) => this.#router.submit(request),
-    };
     this.#administration = new Administration({
       env,
       self: this.id,
@@ -221,6 +208,21 @@ export class Node implements NodeServer {
       known: this.#known,
       peers: this.#peers,
       notServing: () => (this.#phase === 'serving' ? undefined : this.#reason),
+    });
+    this.#door = new RequestDoor({
+      self: this.id,
+      coordinates: self.roles.includes('coordinator'),
+      router,
+      flush: {
+        fence: () => this.#eventual.fence(),
+        buckets: () => this.#known.bucketsById.values(),
+        flushBucket: (name, version) => this.#mapChanges.flush(name, version),
+        submitToGroups: (request) => router.submit(request),
+      },
+      state: () => this.state(),
+      failure: () => this.#failure,
+      map: () => this.#known.current,
+      connected: (peer) => this.#peers.connected(peer),
     });
     this.#renewals = new Renewals({
       known: (node) => this.#known.current?.nodes.find(({ id }) => id === node),
@@ -285,13 +287,7 @@ export class Node implements NodeServer {
   }
 
   submit(request: Request): void {
-    this.#commandsProcessed++;
-    if (request.definition.isWrite) this.#writes++;
-    else this.#reads++;
-    if (this.#phase !== 'serving') request.completion.complete(this.#unavailable());
-    else if (!this.#coordinates) request.completion.complete(this.#notCoordinator());
-    else if (!request.definition.isWrite || !flushEventual(request, this.#flushHost))
-      this.#router.submit(request);
+    this.#door.submit(request, this.#phase === 'serving');
   }
 
   bucketByName(name: string): BucketDescription | undefined {
@@ -319,10 +315,10 @@ export class Node implements NodeServer {
     for (const replica of this.#groups.allData()) entriesApplied += replica.entriesApplied;
     return {
       startedAtMs: this.#startedAtMs,
-      commandsProcessed: this.#commandsProcessed,
+      commandsProcessed: this.#door.requests,
       commandsForwarded: this.#commandsForwarded,
-      reads: this.#reads,
-      writes: this.#writes,
+      reads: this.#door.reads,
+      writes: this.#door.writes,
       entriesApplied,
       elections: this.#elections,
       framesSent: peers.framesSent,
@@ -482,24 +478,6 @@ export class Node implements NodeServer {
     this.#pump.schedule();
     this.#tickTimer = this.#env.clock.setTimer(TICK_MS, this.#tick);
   };
-
-  /** Names nodes to ask instead. */
-  #notCoordinator(): ErrorReply {
-    const others = this.#known.current?.nodes.filter(
-      ({ id, roles }) => roles.includes('coordinator') && this.#peers.connected(id),
-    );
-    const addresses = others?.slice(0, 3).map(({ id, resp, http }) => `${id} (${resp}, http ${http})`) ?? [];
-    return ErrorReply.of(
-      'NOT_COORDINATOR',
-      `node '${this.id}' stores and does not coordinate; ask ${addresses.length > 0 ? addresses.join(' or ') : 'a coordinator, none of which is connected now'}`,
-    );
-  }
-
-  #unavailable(): ErrorReply {
-    if (this.#phase === 'failed') return ErrorReply.from(this.#failure);
-    if (this.#phase === 'stopping') return ErrorReply.of('SHUTTING_DOWN', 'the node is stopping');
-    return ErrorReply.of('STARTING', this.state().reason);
-  }
 
   /** Before leaving: gives leadership away and lets what was proposed finish, for as long as that makes sense. */
   async #handOver(): Promise<void> {
