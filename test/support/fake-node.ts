@@ -235,7 +235,7 @@ export class FakeNode implements NodeServer {
   nodes: readonly NodeDescription[];
   groups: readonly GroupDescription[];
   slotOwners: Uint16Array;
-  phase: ReturnType<NodeServer['state']> = { phase: 'serving', reason: '' };
+  phase: ReturnType<NodeServer['state']> = { phase: 'serving', reason: 'serving' };
   /** Leader of each group; absent: nobody known. */
   readonly leaders = new Map<number, string>();
   /** Peers that are not connected. */

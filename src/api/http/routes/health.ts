@@ -21,9 +21,9 @@ export function healthRoutes(server: FastifyInstance, door: Door): void {
       .groupStatus()
       .filter((status) => status.leader === undefined)
       .map((status) => status.group);
-    const waiting =
-      leaderless.length === 0 ? `the node is ${phase}` : `no leader known of group ${leaderless.join(', ')}`;
-    const problem = problemOf(codeOfPhase(phase), reason === '' ? waiting : reason, 503);
+    // While it serves, leaders are all that can be missing; else the node says what it waits for.
+    const detail = phase === 'serving' ? `no leader known of group ${leaderless.join(', ')}` : reason;
+    const problem = problemOf(codeOfPhase(phase), detail, 503);
     // A member of this problem's own (RFC 9457, 3.2).
     const detailed = { ...problem, leaderless };
     return sendProblem(reply, detailed);
