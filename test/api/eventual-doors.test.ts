@@ -162,6 +162,29 @@ describe('a Redis client of an eventual bucket', () => {
     await socket.command('CLIENT', 'QUORUM', 'W', '1');
     expect(await socket.command('SET', 'waited', 'x')).toBe('OK');
     expect(await socket.command('WAIT', '2', '100')).toBe(0);
+    // What is chosen later says nothing about what was written before.
+    await socket.command('CLIENT', 'QUORUM', 'W', '3');
+    expect(await socket.command('WAIT', '2', '100')).toBe(0);
+    await socket.command('CLIENT', 'QUORUM', 'DEFAULT');
+    expect(await socket.command('WAIT', '2', '100')).toBe(0);
+  });
+
+  test('is told by WAIT of all copies where all its writes were on them, and not after it settled for fewer', async () => {
+    const socket = await client();
+    await socket.command('CLIENT', 'QUORUM', 'W', '1');
+    await socket.command('CLIENT', 'QUORUM', 'W', '3');
+    expect(await socket.command('SET', 'waited', 'x')).toBe('OK');
+    expect(await socket.command('WAIT', '2', '100')).toBe(2);
+    await socket.command('CLIENT', 'QUORUM', 'DEFAULT');
+    expect(await socket.command('WAIT', '2', '100')).toBe(1);
+    expect(await socket.command('SET', 'waited', 'x')).toBe('OK');
+    await socket.command('CLIENT', 'QUORUM', 'W', '3');
+    expect(await socket.command('WAIT', '2', '100')).toBe(1);
+    await socket.command('CLIENT', 'QUORUM', 'W', '1');
+    expect(await socket.command('SET', 'waited', 'x')).toBe('OK');
+    await socket.command('RESET');
+    expect(await socket.command('SELECT', 'quorum')).toBe('OK');
+    expect(await socket.command('WAIT', '2', '100')).toBe(0);
   });
 
   test('carries values of megabytes', async () => {

@@ -7,6 +7,7 @@ import { container, type RunnableSubcommand } from '../container.js';
 import { invalidArgument, NOT_AN_INTEGER, notSupported, SYNTAX_ERROR } from '../messages.js';
 import { bulk, integer, lower } from '../words.js';
 import { killClients } from './client-kill.js';
+import { noteFormerChoice } from './promised-copies.js';
 
 function onOff(name: string, apply: (client: ClientConnection, on: boolean) => void): RunnableSubcommand {
   return {
@@ -93,6 +94,7 @@ function quorum(client: ClientConnection, args: readonly Buffer[]): Reply {
     return words;
   }
   if (args.length === 1 && lower(args[0]) === 'default') {
+    noteFormerChoice(client);
     client.quorum = undefined;
     return OK;
   }
@@ -107,6 +109,7 @@ function quorum(client: ClientConnection, args: readonly Buffer[]): Reply {
     else if (word === 'w') w = replicas;
     else return SYNTAX_ERROR;
   }
+  noteFormerChoice(client);
   client.quorum = { r, w };
   return OK;
 }

@@ -1,6 +1,7 @@
 /** RESET */
 import { SimpleString } from '../../../store/reply.js';
 import { type ConnectionCommand, KEYLESS } from '../connection-command.js';
+import { noteFormerChoice } from './promised-copies.js';
 
 const RESET = new SimpleString('RESET');
 
@@ -13,6 +14,7 @@ export const reset: ConnectionCommand = {
   summary: 'Makes the connection like a new one.',
   inTransaction: 'immediate',
   run(client) {
+    noteFormerChoice(client);
     client.reset();
     return RESET;
   },

@@ -1,11 +1,13 @@
 /**
  * WAIT numreplicas timeout. In an eventual bucket each write has told by its w how many replicas have it when it is answered:
- * there is nothing to wait for, and no more is promised.
+ * there is nothing to wait for, and no more is promised. The answer is for the selected bucket; a write that was answered by an
+ * error is not counted.
  */
 import { slotOf } from '../../../base/slots.js';
 import { type ConnectionCommand, KEYLESS } from '../connection-command.js';
 import { invalidArgument, NOT_AN_INTEGER } from '../messages.js';
 import { integer } from '../words.js';
+import { promisedCopies } from './promised-copies.js';
 
 /** A time-out of zero waits as long as a timer can. */
 const FOREVER_MS = 2 ** 31 - 1;
@@ -27,7 +29,7 @@ export const wait: ConnectionCommand = {
     if (timeoutMs < 0) return invalidArgument('timeout is negative');
     const policy = client.bucket.quorum;
     if (policy !== undefined) {
-      const copies = Math.min(client.quorum?.w ?? policy.w, policy.n);
+      const copies = promisedCopies(client, policy);
       return client.idle().then(() => copies - 1);
     }
     const { node } = client.server;
