@@ -128,8 +128,8 @@ describe('a bucket over HTTP', () => {
       { r: undefined, w: 1 },
       undefined,
     ]);
-    for (const call of [bucket.get('key', { r: 4 }), bucket.set('key', 'x', { w: 4 })])
-      expect(await rejection(call)).toMatchObject({
+    for (const call of [() => bucket.get('key', { r: 4 }), () => bucket.set('key', 'x', { w: 4 })])
+      expect(await rejection(call())).toMatchObject({
         code: 'WRONG_ARGUMENTS',
         message: expect.stringContaining('from 1 to 3'),
       });
@@ -138,12 +138,12 @@ describe('a bucket over HTTP', () => {
   test('has no copies to choose where reads are linearizable', async () => {
     const bucket = client([doorUrl()]).bucket();
     for (const call of [
-      bucket.get('key', { r: 1 }),
-      bucket.set('key', 'x', { w: 1 }),
-      bucket.delete('key', { w: 1 }),
-      bucket.compareAndSet('key', 'absent', 'x', { w: 1 } as never),
+      () => bucket.get('key', { r: 1 }),
+      () => bucket.set('key', 'x', { w: 1 }),
+      () => bucket.delete('key', { w: 1 }),
+      () => bucket.compareAndSet('key', 'absent', 'x', { w: 1 } as never),
     ])
-      expect(await rejection(call)).toMatchObject({
+      expect(await rejection(call())).toMatchObject({
         code: 'WRONG_ARGUMENTS',
         message: expect.stringContaining("'default' is one of raft"),
       });

@@ -226,6 +226,42 @@ describe('a cluster in this process', () => {
     expect(await cluster.bucket().get('key')).toBeUndefined();
   });
 
+  test('lets each call to an eventual bucket choose its copies, by every way', async () => {
+    const all = ways('quorum');
+    for (const [number, way] of all.entries()) {
+      const key = `chosen:${number}`;
+      await way.set(key, 'everywhere', { w: 3 });
+      // All copies have it, so any one of them is enough.
+      for (const other of all) expect(await other.getText(key, { r: 1 })).toBe('everywhere');
+      expect(await way.delete(key, { w: 3 })).toBe(true);
+      for (const other of all) expect(await other.get(key, { r: 1 })).toBeUndefined();
+      const tooMany = [
+        () => way.get(key, { r: 4 }),
+        () => way.set(key, '', { w: 4 }),
+        () => way.delete(key, { w: 4 }),
+      ];
+      for (const call of tooMany)
+        await expect(call()).rejects.toMatchObject({
+          code: 'WRONG_ARGUMENTS',
+          message: expect.stringContaining('must be a whole number from 1 to 3'),
+        });
+    }
+    for (const way of ways()) {
+      const misplaced = [
+        () => way.get('key', { r: 1 }),
+        () => way.set('key', '', { w: 1 }),
+        () => way.delete('key', { w: 1 }),
+      ];
+      for (const call of misplaced)
+        await expect(call()).rejects.toMatchObject({
+          code: 'WRONG_ARGUMENTS',
+          message: expect.stringContaining(
+            "belongs to buckets of quorum replication; 'default' is one of raft",
+          ),
+        });
+    }
+  });
+
   test('carries out once what the client sent twice because the answer was lost', async () => {
     // A way to a node that swallows the answer to every other connection's first request.
     let connections = 0;
@@ -447,6 +483,41 @@ describe('an application with data of its own', () => {
       await cluster.stop();
     }
     await expect(cluster.bucket().get('key')).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+});
+
+describe('an eventual bucket whose nodes end one after the other', () => {
+  test('goes on with as many copies as a call is content with, also without a leader', async () => {
+    const cluster = await quoin.startCluster();
+    try {
+      const [last, ...others] = cluster.nodes;
+      const bucket = last!.bucket('quorum');
+      await bucket.set('key', 'three', { w: 3 });
+      const refusal = { code: 'QUORUM_UNREACHABLE', definite: true };
+
+      await others[0]!.stop();
+      await expect(bucket.set('key', 'none', { w: 3 })).rejects.toMatchObject(refusal);
+      await expect(bucket.get('key', { r: 3 })).rejects.toMatchObject(refusal);
+      await bucket.set('key', 'two', { w: 2 });
+      expect(await bucket.getText('key', { r: 2 })).toBe('two');
+
+      await others[1]!.stop();
+      await expect(bucket.set('key', 'none')).rejects.toMatchObject(refusal);
+      await expect(bucket.delete('key', { w: 2 })).rejects.toMatchObject(refusal);
+      await bucket.set('key', 'one', { w: 1 });
+      expect(await bucket.getText('key', { r: 1 })).toBe('one');
+      expect(await bucket.delete('key', { w: 1 })).toBe(true);
+      const leaderless = await waitFor('the node to miss its leaders', PATIENCE_MS, async () => {
+        const answer = await fetch(`http://${last!.addresses.http}/readyz`);
+        const body = (await answer.json()) as { readonly leaderless?: readonly number[] };
+        return body.leaderless?.length === 4 ? body.leaderless : undefined;
+      });
+      expect(leaderless).toEqual([0, 1, 2, 3]);
+      await bucket.set('key', 'leaderless', { w: 1 });
+      expect(await bucket.getText('key', { r: 1 })).toBe('leaderless');
+    } finally {
+      await cluster.stop();
+    }
   });
 });
 
