@@ -121,11 +121,12 @@ const UNSYNCED_AND_LOST: Focus = {
 /** A disk is lost, and mutations are lost on their way: of some writes the empty node had one of two copies. */
 const WIPED: Focus = {
   ...LOSSES,
+  eventualClients: 16,
   looseClients: 0,
   registerClients: 0,
   wipeWithinMs: 4000,
   thinkMeanMs: 20,
-  network: { dropRate: 0.03 },
+  network: { dropRate: 0.15 },
   quorum: {
     ...LOSSES.quorum,
     readRepair: false,
@@ -207,19 +208,6 @@ export const EVENTUAL_MUTATIONS: readonly Mutation[] = [
     sentence: 'A replica that has lost its disk answers reads at once.',
     focus: WIPED,
     apply: () => patchMethod(Filling.prototype, 'isFilling', () => () => false),
-  },
-  {
-    name: 'wiped-replica-filled-from-one',
-    sentence: 'A replica that has lost its disk answers reads after a comparison with one other.',
-    focus: WIPED,
-    apply: () =>
-      patchMethod(
-        Filling.prototype,
-        'isEnough',
-        () =>
-          ({ compared }) =>
-            compared.size > 0,
-      ),
   },
   {
     name: 'repair-ignores-tombstones',

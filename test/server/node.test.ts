@@ -63,6 +63,14 @@ describe('a cluster', () => {
       undefined,
     ]);
     expect(world.failures.size).toBe(0);
+    // Until it is filled others answer in its place.
+    expect(returned.eventualStatistics()?.filling).toBe(true);
+    expect(await world.run(returned, ['DBSIZE'], { bucket: 'eventual' })).toBe(keys.length);
+    expect(await world.run(first!, ['GET', 'k0'], { bucket: 'eventual', quorum: { r: 3 } })).toMatch(
+      /^-CLUSTERDOWN/,
+    );
+    await world.until('it is filled', () => returned.eventualStatistics()?.filling === false);
+    expect(await world.run(first!, ['GET', 'k0'], { bucket: 'eventual', quorum: { r: 3 } })).toBe('eventual');
     for (const key of keys) expect(await world.run(returned, ['GET', key])).toBe('linearizable');
     const here = { bucket: 'eventual', quorum: { r: 1 } };
     for (const key of keys) {
@@ -73,10 +81,12 @@ describe('a cluster', () => {
       }
       expect(value).toBe('eventual');
     }
-    // A second time changes nothing: it still counts nowhere.
+    // A second time changes nothing: it still counts nowhere, and has been filled.
+    await world.pass(3000);
     world.crash(2);
     const again = await world.start(2);
     await world.until('it is ready again', () => again.ready());
+    expect(again.eventualStatistics()?.filling).toBe(false);
     expect(again.groupStatus().every(({ local }) => local === undefined)).toBe(true);
     for (const key of keys) expect(await world.run(again, ['GET', key], here)).toBe('eventual');
   });

@@ -3,7 +3,7 @@ import type { QuorumRead, QuorumWrite, ReplicaSet, WriteOutcome } from '../../sr
 import type { Question } from '../../src/replica/quorum/queries.js';
 import { QuorumRoute } from '../../src/server/quorum-route.js';
 import type { QuorumChoice } from '../../src/server/types.js';
-import type { Reply } from '../../src/store/reply.js';
+import { ErrorReply, type Reply } from '../../src/store/reply.js';
 import type { BucketDescription } from '../../src/store/types.js';
 import { quorumBucket } from '../store/quorum-support.js';
 import { bucketOf, bytes, command, plain, type Word } from '../support/test-machine.js';
@@ -203,6 +203,20 @@ describe('a read over many keys', () => {
     expect(replies).toEqual([]);
     fixture.asked[1]!.question.answered(12);
     expect(replies).toEqual([12]);
+  });
+
+  test('goes to another replica while this one is being filled', () => {
+    const fixture = new Fixture();
+    fixture.filling = true;
+    const replies = fixture.submit(['DBSIZE']);
+    expect(fixture.asked.map(({ to }) => to)).toEqual(['n2']);
+    fixture.asked[0]!.question.answered(ErrorReply.of('STARTING', 'this one is being filled too'));
+    fixture.asked[1]!.question.answered(ErrorReply.of('OVERLOADED', 'this is an answer'));
+    expect(replies).toEqual([expect.stringContaining('this is an answer')]);
+    const none = fixture.submit(['SCAN', '0']);
+    fixture.asked[2]!.question.answered(ErrorReply.of('STARTING', 'being filled'));
+    fixture.asked[3]!.question.answered(undefined);
+    expect(none).toEqual([expect.stringMatching(/^-CLUSTERDOWN/)]);
   });
 
   test('fails when none answers', () => {

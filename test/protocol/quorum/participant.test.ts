@@ -164,3 +164,22 @@ describe('questions of another coordinator', () => {
     expect(ends).toMatchObject([{ record: { version: 9 } }]);
   });
 });
+
+describe('a node that is being filled after the loss of its disk', () => {
+  it('takes mutations and answers no reads, until it is filled', () => {
+    let isFilling = true;
+    const bench = new BenchCore({ filling: { isFilling: () => isFilling } });
+    bench.step('n2', mutate(1, batchOf(mutation('a', '1', 5)), { durable: true }));
+    expect(bench.take().messagesAfterPersist).toMatchObject([{ message: { kind: 'mutated', notes: [] } }]);
+    const queries = ['a', 'b'].map((key) => ({ bucketId: 1, key: Buffer.from(key), knownVersion: 5 }));
+    bench.step('n2', { kind: 'read', id: 2, queries });
+    expect(bench.take().messages).toEqual([
+      { to: 'n2', message: { kind: 'records', id: 2, answers: [{ what: 'filling' }, { what: 'filling' }] } },
+    ]);
+    isFilling = false;
+    bench.step('n2', { kind: 'read', id: 3, queries });
+    expect(bench.take().messages).toEqual([
+      { to: 'n2', message: { kind: 'records', id: 3, answers: [{ what: 'same' }, { what: 'none' }] } },
+    ]);
+  });
+});

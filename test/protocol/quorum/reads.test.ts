@@ -642,6 +642,61 @@ describe('a read with members away', () => {
   });
 });
 
+describe('a replica that is being filled after the loss of its disk', () => {
+  const filling = { isFilling: (): boolean => true };
+
+  it('does not count for its own reads: so many others are asked', () => {
+    const bench = new BenchCore({ filling });
+    bench.holds('k', 'old', 5);
+    const one = bench.read('k', { replicas: THREE, r: 1 });
+    const two = bench.read('k', { replicas: THREE, r: 2 });
+    expect(one).toEqual([]);
+    bench.take();
+    expect(bench.readTo('n2').queries.map(({ knownVersion }) => knownVersion)).toEqual([0, 0]);
+    bench.answer('n2', bench.readTo('n2'), record('v', 9), record('v', 9));
+    expect(one).toMatchObject([{ record: { version: 9 } }]);
+    expect(two).toEqual([]);
+    bench.answer('n3', bench.readTo('n3'), { what: 'version', version: 9, expiresAtMs: 0 });
+    expect(two).toMatchObject([{ record: { version: 9 } }]);
+  });
+
+  it('does not count: with too few others a read fails, whoever holds what', () => {
+    const own = new BenchCore({ filling });
+    own.holds('k', 'v', 5);
+    expect(own.read('k', { replicas: THREE, r: 3 })).toEqual(failed('unreachable'));
+    const other = new BenchCore();
+    const ends = other.read('k', { replicas: THREE, r: 3 });
+    other.take();
+    other.answer('n2', other.readTo('n2'), NONE);
+    other.answer('n3', other.readTo('n3'), { what: 'filling' });
+    expect(ends).toEqual(failed('unreachable'));
+  });
+
+  it('is asked last from then on, until it answers again', () => {
+    const bench = new BenchCore();
+    const first = bench.read('k', { replicas: THREE, r: 2 });
+    bench.take();
+    bench.answer('n2', bench.readTo('n2'), { what: 'filling' });
+    bench.take();
+    bench.answer('n3', bench.readTo('n3'), NONE);
+    expect(first).toEqual([{ record: undefined }]);
+    bench.pass(5);
+    bench.read('k', { replicas: THREE, r: 2 });
+    bench.take();
+    expect(bench.receivers('read')).toEqual(['n3']);
+    bench.pass(200);
+    bench.read('k', { replicas: THREE, r: 2 });
+    bench.take();
+    expect(bench.receivers('read')).toEqual(['n3', 'n2']);
+    bench.answer('n2', bench.readTo('n2'), NONE);
+    bench.core.setReachable('n3', false);
+    bench.pass(5);
+    bench.read('k', { replicas: THREE, r: 2 });
+    bench.take();
+    expect(bench.receivers('read')).toEqual(['n2']);
+  });
+});
+
 describe('a read asked for wrongly', () => {
   it.each([0, 4])('with r = %i of three replicas breaks an invariant', (r) => {
     expect(() => new BenchCore().read('k', { replicas: THREE, r })).toThrow('r is between');

@@ -9,6 +9,7 @@ import type {
   RepairedBucket,
 } from '../../../src/protocol/quorum/anti-entropy-types.js';
 import { composeVersion } from '../../../src/protocol/quorum/clock.js';
+import type { Filling } from '../../../src/protocol/quorum/filling.js';
 import type { MutationBatch, NodeId } from '../../../src/protocol/quorum/types.js';
 import { seededRandom } from '../raft/network.js';
 import { ModelContents } from './model-contents.js';
@@ -30,6 +31,8 @@ export interface PairOptions {
   readonly options?: Partial<AntiEntropyOptions>;
   /** What all begin with. */
   readonly initial?: ModelContents;
+  /** These have lost their disks. */
+  readonly filling?: ReadonlyMap<NodeId, Filling>;
 }
 
 interface PairNode {
@@ -51,7 +54,7 @@ export class RepairPair {
   before: (to: NodeId, message: RepairMessage) => void = () => undefined;
   largestBytes = 0;
 
-  constructor({ buckets = [BUCKET], nodes = 2, slots, options = {}, initial }: PairOptions = {}) {
+  constructor({ buckets = [BUCKET], nodes = 2, slots, options = {}, initial, filling }: PairOptions = {}) {
     this.#slots = slots ?? Array.from({ length: 16384 }, (_, slot) => slot);
     const members = Array.from({ length: nodes }, (_, i) => `n${i + 1}`);
     members.forEach((id, position) => {
@@ -66,6 +69,7 @@ export class RepairPair {
         graceMs: 60_000,
         maxClockDriftMs: 100,
         ...options,
+        filling: filling?.get(id),
       });
       core.setGroups([{ group: 1, members, slots: this.#slots }]);
       for (const peer of members) if (peer !== id) core.setReachable(peer, true);

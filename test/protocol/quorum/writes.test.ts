@@ -457,6 +457,16 @@ describe('a write with members away', () => {
     expect(outcomes).toEqual(failed('timeout'));
   });
 
+  it('takes no acknowledgement after its time, though no tick came in between', () => {
+    const bench = new BenchCore();
+    const outcomes = bench.write('k', 'v', { replicas: THREE, w: 2 });
+    const batch = bench.take().messages.find(({ to }) => to === 'n2')!.message;
+    bench.core.tick(bench.nowMs, bench.wallMs);
+    bench.pass(TIMING.timeoutMs);
+    bench.step('n2', { kind: 'mutated', id: batch.id, notes: [] });
+    expect(outcomes).toEqual(failed('timeout'));
+  });
+
   it('whose link breaks fails as timeout when too few are left, and leaves hints', () => {
     const bench = new BenchCore();
     const two = bench.write('k', 'v', { replicas: THREE, w: 2 });
