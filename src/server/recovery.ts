@@ -30,16 +30,8 @@ export function recoverGroup(options: {
   }
   const note = decodeGroupNote(group, stored);
   if (note.stateMissing) return { group, members, appliedIndex: compactedIndex, stateMissing: true };
-  const { appliedIndex, appliedTerm } = note;
-  const { term } = log.group(group).recovered.hardState;
-  if (term < appliedTerm) {
-    // A replica's term is durable before it takes anything of that term. Without it it might vote a second time.
-    throw new QuoinError(
-      'LOG_DAMAGED',
-      `group ${group} has state of term ${appliedTerm} but a log of term ${term}: log files are missing`,
-    );
-  }
   options.restoreHead(note.head);
+  const { appliedIndex, appliedTerm } = note;
   if (appliedIndex < compactedIndex) {
     throw new QuoinError(
       'CHECKPOINT_DAMAGED',
