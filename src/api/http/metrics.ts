@@ -35,7 +35,11 @@ const COUNTERS: readonly CounterDefinition[] = [
     help: 'Bytes received from peers',
     value: (one) => one.peerBytesReceived,
   },
-  { name: 'quoin_log_written_bytes_total', help: 'Bytes written to the log', value: (one) => one.logWrittenBytes },
+  {
+    name: 'quoin_log_written_bytes_total',
+    help: 'Bytes written to the log',
+    value: (one) => one.logWrittenBytes,
+  },
   { name: 'quoin_log_syncs_total', help: 'Syncs of the log', value: (one) => one.logSyncs },
   {
     name: 'quoin_log_sync_seconds_total',
