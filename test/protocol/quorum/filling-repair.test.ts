@@ -41,7 +41,7 @@ function world(
 
 function put(pair: RepairPair, id: NodeId, slot: number, salt: number, version = versionAt(1000)): void {
   const { contents } = pair.node(id);
-  contents.mergeRepaired(BUCKET.bucketId, keyInSlot(slot, salt), Buffer.from('v'), version, 0, pair.wallMs);
+  contents.mergeRepaired(BUCKET.bucketId, keyInSlot(slot, salt), Buffer.from('v'), version, 0);
 }
 
 describe('a node that has lost its disk', () => {
