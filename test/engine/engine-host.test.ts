@@ -4,39 +4,7 @@ import { SimulatedDiskContents, SimulatedDiskStore } from '../../sim/disk-store.
 import { slotOfToken, TOKEN_END, tokenOf } from '../../src/base/slots.js';
 import { EngineHost } from '../../src/engine/engine-host.js';
 import type { Engine, EngineKind } from '../../src/engine/types.js';
-import { RealClock } from '../../src/env/real/clock.js';
-
-const clock = new RealClock();
-const NO_NOTES: ReadonlyMap<string, Buffer | undefined> = new Map();
-
-/** A machine: one disk, and one process at a time with a host on it. */
-class Machine {
-  readonly disk = new SimulatedDiskContents();
-  store!: SimulatedDiskStore;
-  host!: EngineHost;
-
-  constructor() {
-    this.start();
-  }
-
-  /** Starts a process; one that ran before is dead. */
-  start(): void {
-    this.store?.crash();
-    this.host = new EngineHost({
-      openDiskStore: () => {
-        this.store = new SimulatedDiskStore(this.disk, { clock });
-        return this.store;
-      },
-      clock,
-    });
-  }
-
-  checkpoint(notes = NO_NOTES): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.host.checkpoint(notes, (error) => (error === undefined ? resolve() : reject(error)));
-    });
-  }
-}
+import { clock, Machine, NO_NOTES } from './machine.js';
 
 function bucketOf(id: number, engine: EngineKind = 'lmdb') {
   return { id, name: `bucket ${id}`, engine };

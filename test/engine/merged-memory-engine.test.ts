@@ -2,47 +2,17 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SimulatedDiskContents, SimulatedDiskStore } from '../../sim/disk-store.js';
 import { slotOfToken, TOKEN_END, tokenOf } from '../../src/base/slots.js';
-import { EngineHost } from '../../src/engine/engine-host.js';
 import { MergedMemoryEngine } from '../../src/engine/merged-memory-engine.js';
 import type { DiskWrite, Engine } from '../../src/engine/types.js';
-import { RealClock } from '../../src/env/real/clock.js';
+import { clock, Machine } from './machine.js';
 
-const clock = new RealClock();
-
-/** A machine: one disk, and one process at a time with a host on it. */
-class Machine {
-  readonly disk = new SimulatedDiskContents();
-  store!: SimulatedDiskStore;
-  host!: EngineHost;
-
-  constructor() {
-    this.start();
-  }
-
-  /** Starts a process; one that ran before is dead. */
-  start(): void {
-    this.store?.crash();
-    this.host = new EngineHost({
-      openDiskStore: () => {
-        this.store = new SimulatedDiskStore(this.disk, { clock });
-        return this.store;
-      },
-      clock,
-    });
-  }
-
+class MergedMachine extends Machine {
   engine(id = 1): Engine {
     return this.host.open({
       id,
       name: `b${id}`,
       engine: id === 2 ? 'lmdb' : 'memory',
       replication: 'quorum',
-    });
-  }
-
-  checkpoint(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.host.checkpoint(new Map(), (error) => (error === undefined ? resolve() : reject(error)));
     });
   }
 
@@ -78,7 +48,7 @@ function empty() {
 
 describe('the memory engine of merged records', () => {
   test('is what a quorum bucket in memory gets, and no other', () => {
-    const { host } = new Machine();
+    const { host } = new MergedMachine();
     const named = { name: 'b', engine: 'memory' } as const;
     expect(host.open({ ...named, id: 1, replication: 'quorum' })).toBeInstanceOf(MergedMemoryEngine);
     expect(host.open({ ...named, id: 2, replication: 'raft' })).not.toBeInstanceOf(MergedMemoryEngine);
@@ -118,7 +88,7 @@ describe('the memory engine of merged records', () => {
   });
 
   test('a removed key goes from the disk with the next checkpoint, unless it is there again', async () => {
-    const machine = new Machine();
+    const machine = new MergedMachine();
     for (const name of ['a', 'b', 'c']) merge(machine.engine(), name, '1', 10);
     await machine.checkpoint();
     remove(machine.engine(), 'a');
@@ -129,7 +99,7 @@ describe('the memory engine of merged records', () => {
   });
 
   test('a removed key that is there again, and older, while the checkpoint runs, is on the disk as it is then', async () => {
-    const machine = new Machine();
+    const machine = new MergedMachine();
     merge(machine.engine(), 'a', '1', 10);
     await machine.checkpoint();
     remove(machine.engine(), 'a');
@@ -140,7 +110,7 @@ describe('the memory engine of merged records', () => {
   });
 
   test('a key removed while the checkpoint that writes it runs goes with the one after it', async () => {
-    const machine = new Machine();
+    const machine = new MergedMachine();
     merge(machine.engine(), 'a', '1', 1);
     const writing = machine.checkpoint();
     remove(machine.engine(), 'a');
@@ -158,7 +128,7 @@ describe('the memory engine of merged records', () => {
   });
 
   test('records are held once: a checkpoint costs bits, not copies', async () => {
-    const machine = new Machine();
+    const machine = new MergedMachine();
     for (let i = 0; i < 20_000; i++) merge(machine.engine(), `key ${i}`, 'v'.repeat(64), 1);
     const before = machine.engine().memoryBytes();
     const writing = machine.checkpoint();
@@ -169,7 +139,7 @@ describe('the memory engine of merged records', () => {
   });
 
   test('after a failed checkpoint reads stay right and there is no other', async () => {
-    const machine = new Machine();
+    const machine = new MergedMachine();
     merge(machine.engine(), 'a', '1', 1);
     await machine.checkpoint();
     merge(machine.engine(), 'b', '1', 1);
@@ -207,7 +177,7 @@ describe('a journal of merges replayed over a checkpoint', () => {
     { maxLength: 100, size: 'max' },
   );
 
-  function apply(machine: Machine, entry: Entry): void {
+  function apply(machine: MergedMachine, entry: Entry): void {
     if (entry.kind === 'drop') {
       machine.host.drop({ id: entry.bucket });
       return;
@@ -224,7 +194,7 @@ describe('a journal of merges replayed over a checkpoint', () => {
     else engine.merge(token, name, Buffer.from(`${entry.key}${entry.version}`), entry.version, 0);
   }
 
-  const shown = (machine: Machine): string =>
+  const shown = (machine: MergedMachine): string =>
     JSON.stringify(
       [1, 2].map((id) => {
         const engine = machine.engine(id);
@@ -239,7 +209,7 @@ describe('a journal of merges replayed over a checkpoint', () => {
   test('gives the state that the whole journal gives, wherever crashes and checkpoints fall', async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (run) => {
-        const machine = new Machine();
+        const machine = new MergedMachine();
         const journal: Entry[] = [];
         for (const step of run) {
           if (step === 'turn') await new Promise(setImmediate);
@@ -255,7 +225,7 @@ describe('a journal of merges replayed over a checkpoint', () => {
             apply(machine, step);
           }
         }
-        const straight = new Machine();
+        const straight = new MergedMachine();
         for (const entry of journal) apply(straight, entry);
         expect(shown(machine)).toBe(shown(straight));
       }),
