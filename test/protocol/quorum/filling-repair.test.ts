@@ -10,7 +10,7 @@ const SETTLED_MS = 100;
 
 interface World {
   readonly pair: RepairPair;
-  isFilling(): NodeId[];
+  readonly isFilling: () => NodeId[];
 }
 
 function world(
@@ -97,14 +97,7 @@ describe('a node that has lost its disk', () => {
     const { pair, isFilling } = world(['n3']);
     pair
       .node('n1')
-      .contents.mergeRepaired(
-        BUCKET.bucketId,
-        keyInSlot(5),
-        Buffer.from('v'),
-        versionAt(-10_000),
-        0,
-        pair.wallMs,
-      );
+      .contents.mergeRepaired(BUCKET.bucketId, keyInSlot(5), Buffer.from('v'), versionAt(-10_000), 0);
     pair.run(5000);
     expect(isFilling()).toEqual(['n3']);
     pair.run(10_000);
