@@ -1,6 +1,5 @@
 /**
- * A replica of a group that holds keys: gathers commands into log entries and reads into barriers. A turn makes one batch; while
- * an entry made here is on its way to being committed the next one gathers on, until it is full.
+ * A replica of a group that holds keys: gathers commands into log entries and reads into barriers, one batch each turn.
  *
  * Source: paper 000 (Raft under a write-ahead log, linearizable reads and writes); Raft thesis 6.4 (read index).
  *
@@ -174,7 +173,7 @@ export class DataReplica extends Replica<PendingRequest> {
       this.#gatheredReads = [];
       this.registerReads(reads, nowMs);
     }
-    if (this.#builder.commandCount === 0 || this.#gathersOn) return;
+    if (this.#builder.commandCount === 0) return;
     const requests = this.#batchRequests;
     this.#batchRequests = [];
     const payload = this.#builder.take(this.host.env.clock.wallMs());
@@ -188,14 +187,6 @@ export class DataReplica extends Replica<PendingRequest> {
     const refusal = outcome.reason === 'overloaded' ? 'overloaded' : 'not-leader';
     for (const request of requests) request?.refuse(refusal);
     this.#opening.clear();
-  }
-
-  /**
-   * Must what is gathered wait for more? An entry cannot be committed before the one in front of it, so while one of ours is on its
-   * way nothing is lost by gathering, and fewer and larger entries cost less for each command.
-   */
-  get #gathersOn(): boolean {
-    return this.#nextProposed < this.#proposed.length && !this.#builder.isFull;
   }
 
   protected override applyEntry(entry: LogEntry): void {
@@ -215,7 +206,6 @@ export class DataReplica extends Replica<PendingRequest> {
     invariant(replies.length === requests.length, `entry ${entry.index} answers each of its commands`);
     for (let i = 0; i < requests.length; i++) requests[i]?.answer(replies[i]!);
     if (this.#opening.size > 0) this.#forgetOpened();
-    if (this.#builder.commandCount > 0) this.host.pump.markDirty(this);
   }
 
   /** Opened buckets, and dropped ones: they are in the log's hands no more. */

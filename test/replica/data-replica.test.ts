@@ -24,27 +24,7 @@ describe('a replica that leads', () => {
     expect(replica.pendingRequests).toBe(0);
   });
 
-  test('gathers while an entry of its own is on its way: all that came meanwhile is one entry', () => {
-    const world = new ReplicaWorld({ seed: 'gathers' });
-    const { replica } = world.leader();
-    const before = replica.status().lastIndex;
-    const first = world.request(['APPEND', 'k', '0']);
-    replica.enqueue(first);
-    world.until('it is proposed', () => replica.status().lastIndex === before + 1);
-    const behind = [1, 2, 3, 4].map((n) => world.request(['APPEND', 'k', String(n)]));
-    for (const request of behind) {
-      expect(first.outcomes).toEqual([]);
-      replica.enqueue(request);
-      const inTurn = replica.status().lastIndex;
-      world.pass(0);
-      expect(replica.status().lastIndex).toBe(inTurn);
-    }
-    world.until('all are answered', () => behind.every(({ outcomes }) => outcomes.length > 0));
-    expect(replica.status().lastIndex).toBe(before + 2);
-    expect(world.run('GET', 'k')).toBe('01234');
-  });
-
-  test('lets no entry grow past its bound while it gathers', () => {
+  test('lets no entry grow past its bound', () => {
     const restore = changeLimits({ maxCommandsPerEntry: 3 });
     try {
       const world = new ReplicaWorld({ seed: 'full' });
