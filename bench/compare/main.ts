@@ -1,7 +1,8 @@
 /**
  * The comparison: Quoin, etcd and Redis in one run on one machine. In each round every system has its turn, alone and freshly
- * started: all keys are written once (which also warms it up), then it is measured. Rounds are interleaved, so that a machine
- * that slows down or speeds up meanwhile does so for all.
+ * started: all keys are written once, and before each measurement the same requests go unmeasured for a while, so that what is
+ * compiled while it runs is compiled. Rounds are interleaved, so that a machine that slows down or speeds up meanwhile does
+ * so for all.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -57,13 +58,14 @@ class Comparison {
   constructor(options: CompareOptions, args: readonly string[]) {
     this.#options = options;
     const absent = (name: string): boolean => !existsSync(PACKAGE_FILES[name] ?? '/');
-    const missing = SYSTEMS.flatMap(({ name, packages }) => {
+    const chosen = SYSTEMS.filter(({ name }) => options.systems.has(name));
+    const missing = chosen.flatMap(({ name, packages }) => {
       const packagesMissing = packages.filter(absent);
       return packagesMissing.length === 0
         ? []
         : [`${name}: Debian packages missing: ${packagesMissing.join(' ')}`];
     });
-    this.#systems = SYSTEMS.filter(({ packages }) => !packages.some(absent));
+    this.#systems = chosen.filter(({ packages }) => !packages.some(absent));
     this.#results = {
       machine: machineLine(),
       command: ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' '),
@@ -110,11 +112,12 @@ class Comparison {
     await this.#attempt(system.name, async () => {
       const running = await system.start();
       try {
-        const { requests } = this.#options;
+        const { requests, warmUpRequests } = this.#options;
         const first = THROUGHPUT_MEASURES[0].workload;
         await running.run({ ...first, requests: Math.max(requests, first.keys) });
         for (const { name, title, workload } of measures) {
           const factor = workload.pipeline > 1 ? PIPELINED_FACTOR : 1;
+          if (warmUpRequests > 0) await running.run({ ...workload, requests: warmUpRequests * factor });
           const sample = await running.run({ ...workload, requests: requests * factor });
           if (sample === undefined) continue;
           const bySystem = this.#results.throughput[name] ?? {};

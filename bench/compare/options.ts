@@ -1,13 +1,17 @@
 /** What the comparison is told on the command line. */
 import { parseArgs } from 'node:util';
 import { UsageError } from '../load/options.js';
+import { SYSTEM_NAMES, type SystemName } from '../systems/system.js';
 import { MEASURE_NAMES, type MeasureName } from './measures.js';
 
 export interface CompareOptions {
   readonly only: ReadonlySet<MeasureName>;
+  readonly systems: ReadonlySet<SystemName>;
   readonly rounds: number;
   /** Requests of an unpipelined run; pipelined runs take four times as many. */
   readonly requests: number;
+  /** Requests of the same kind that go before each run and are not counted; of pipelined runs four times as many. */
+  readonly warmUpRequests: number;
   readonly kills: number;
   readonly etcdKills: number;
   /** Keys of the measure `repair`, and how long it waits for equal replicas. */
@@ -28,7 +32,9 @@ Measures Quoin side by side with etcd and Redis on this machine, in interleaved 
   --quick             one short round, few kills and seeds: does it run, not how fast is it
   --rounds N          rounds (default 5; the table shows medians, least and greatest)
   --requests N        requests of a run (default 200000; four times as many when pipelined)
+  --warm-up N         requests of the same kind before each run, not counted (default: as many as counted; 0: none)
   --only LIST         of: ${MEASURE_NAMES.join(',')}
+  --systems LIST      of: ${SYSTEM_NAMES.join(',')}
   --json              all figures as one line of JSON
   --markdown          the tables of docs/benchmarks.md
 
@@ -43,7 +49,9 @@ export function parseCompareOptions(args: readonly string[]): CompareOptions | u
         quick: { type: 'boolean' },
         rounds: { type: 'string' },
         requests: { type: 'string' },
+        'warm-up': { type: 'string' },
         only: { type: 'string' },
+        systems: { type: 'string' },
         json: { type: 'boolean' },
         markdown: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
@@ -63,16 +71,23 @@ export function parseCompareOptions(args: readonly string[]): CompareOptions | u
       throw new UsageError(`--${name} must be a positive whole number, not '${text}'`);
     return Number(text);
   };
-  const only = typeof values.only === 'string' ? values.only.split(',') : MEASURE_NAMES;
-  const isMeasure = (name: string): name is MeasureName => MEASURE_NAMES.some((known) => known === name);
-  const names = only.map((name) => {
-    if (isMeasure(name)) return name;
-    throw new UsageError(`--only knows ${MEASURE_NAMES.join(', ')}, not '${name}'`);
-  });
+  const list = <Name extends string>(option: string, known: readonly Name[]): ReadonlySet<Name> => {
+    const text = values[option];
+    if (typeof text !== 'string') return new Set(known);
+    const names = text.split(',').map((name) => {
+      const found = known.find((each) => each === name);
+      if (found === undefined) throw new UsageError(`--${option} knows ${known.join(', ')}, not '${name}'`);
+      return found;
+    });
+    return new Set(names);
+  };
+  const requests = count('requests', quick ? 20_000 : 200_000);
   return {
-    only: new Set(names),
+    only: list('only', MEASURE_NAMES),
+    systems: list('systems', SYSTEM_NAMES),
     rounds: count('rounds', quick ? 1 : 5),
-    requests: count('requests', quick ? 20_000 : 200_000),
+    requests,
+    warmUpRequests: values['warm-up'] === '0' ? 0 : count('warm-up', requests),
     kills: quick ? 3 : 30,
     etcdKills: quick ? 1 : 10,
     repairKeys: quick ? 4000 : 20_000,

@@ -26,14 +26,18 @@ export interface RunningSystem {
   stop(): Promise<void>;
 }
 
-export type SystemName =
-  | 'quoin'
-  | 'eventual-r1w1'
-  | 'eventual-r2w2'
-  | 'etcd'
-  | 'redis-cluster'
-  | 'redis-replicated'
-  | 'bare';
+/** In the order in which they have their turns. */
+export const SYSTEM_NAMES = [
+  'quoin',
+  'eventual-r1w1',
+  'eventual-r2w2',
+  'etcd',
+  'redis-cluster',
+  'redis-replicated',
+  'bare',
+] as const;
+
+export type SystemName = (typeof SYSTEM_NAMES)[number];
 
 export interface System {
   readonly name: SystemName;

@@ -55,12 +55,30 @@ describe('options of the comparison', () => {
     expect([...(parseCompareOptions([])?.only ?? [])]).toEqual(MEASURE_NAMES);
   });
 
-  test.each([[['--only', 'set,nothing']], [['--rounds', '0']], [['--json', '--markdown']], [['stray']]])(
-    '%j is wrong usage',
-    (args) => {
-      expect(() => parseCompareOptions(args)).toThrow(UsageError);
-    },
-  );
+  test('each run is warmed up by as many requests as it counts, unless told otherwise', () => {
+    expect(parseCompareOptions(['--requests', '5000'])).toMatchObject({ warmUpRequests: 5000 });
+    expect(parseCompareOptions(['--warm-up', '700'])).toMatchObject({
+      requests: 200_000,
+      warmUpRequests: 700,
+    });
+    expect(parseCompareOptions(['--warm-up', '0'])).toMatchObject({ warmUpRequests: 0 });
+  });
+
+  test('takes only the systems that are asked for', () => {
+    expect([...(parseCompareOptions(['--systems', 'etcd,quoin'])?.systems ?? [])]).toEqual(['etcd', 'quoin']);
+  });
+
+  test.each([
+    [['--only', 'set,nothing']],
+    [['--systems', 'redis']],
+    [['--rounds', '0']],
+    [['--requests', '0']],
+    [['--warm-up', '-1']],
+    [['--json', '--markdown']],
+    [['stray']],
+  ])('%j is wrong usage', (args) => {
+    expect(() => parseCompareOptions(args)).toThrow(UsageError);
+  });
 });
 
 describe('outages', () => {
