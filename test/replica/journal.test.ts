@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { changeLimits } from '../../sim/limits.js';
 import { DecodeError } from '../../src/base/bytes.js';
 import { openLog } from '../../src/log/write-ahead-log.js';
 import { encodeGroupNote, groupNoteName } from '../../src/replica/group-note.js';
@@ -131,12 +132,36 @@ describe('the journal of eventual buckets', () => {
   test('wants its records written back seldom, and sooner when it is long or much waits for it', () => {
     const machine = new Machine();
     const journal = machine.open();
-    expect(journal.isDue(1000)).toBe(true);
-    machine.checkpoint(journal);
-    expect(journal.isDue(2000)).toBe(false);
-    machine.waitingBytes = 64 * 1024 * 1024;
-    expect(journal.isDue(2000)).toBe(true);
-    machine.waitingBytes = 0;
+    expect(journal.isDue(1000)).toBe(false);
     expect(journal.isDue(1000 + 60_000)).toBe(true);
+    machine.checkpoint(journal);
+    expect(journal.isDue(62_000)).toBe(false);
+    journal.writeBackSoon();
+    expect(journal.isDue(62_000)).toBe(true);
+    machine.checkpoint(journal);
+    machine.waitingBytes = 64 * 1024 * 1024;
+    expect(journal.isDue(63_000)).toBe(true);
+    machine.waitingBytes = 0;
+    expect(journal.isDue(63_000)).toBe(false);
+    expect(journal.isDue(62_000 + 60_000)).toBe(true);
+  });
+
+  test('counts what was replayed as not written back: a node that often restarts gets no endless journal', () => {
+    const restore = changeLimits({ logBlockingSyncBytes: 8 * 1024 * 1024 });
+    try {
+      const machine = new Machine();
+      const journal = machine.open();
+      const batch = Buffer.alloc(1024 * 1024, 1);
+      for (let i = 0; i < 64; i++) {
+        for (let j = 0; j < 4; j++) journal.appendMutations(batch);
+        machine.sync();
+      }
+      const again = machine.open();
+      again.replay({ mutations: () => {}, hints: () => {} });
+      expect(again.lastIndex).toBe(256);
+      expect(again.isDue(1000)).toBe(true);
+    } finally {
+      restore();
+    }
   });
 });

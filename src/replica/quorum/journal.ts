@@ -48,8 +48,9 @@ export class Journal implements Checkpointed {
   #recoveredIndex = 0;
   #lastIndex: number;
   #grownBytes = 0;
-  /** When records were last written back; 0: not since the start, or it is wanted soon. */
-  #writtenBackMs = 0;
+  /** When records were last written back, or it was first asked about after the start; undefined: not asked yet. */
+  #writtenBackMs: number | undefined;
+  #isWantedSoon = false;
   #askedMs = 0;
 
   constructor({ log, note, encodeHead, restoreHead, waitingBytes }: JournalOptions) {
@@ -84,6 +85,7 @@ export class Journal implements Checkpointed {
     while (next <= this.#lastIndex) {
       const entries = this.#groupLog.entries(next, this.#lastIndex + 1, LIMITS.maxCommittedBytesPerTurn);
       for (const { payload } of entries) {
+        this.#grownBytes += payload.length;
         try {
           if (payload[0] === HINTS_MARK[0]) visitor.hints(payload.subarray(1));
           else visitor.mutations(payload);
@@ -120,13 +122,14 @@ export class Journal implements Checkpointed {
 
   /** Lets the next checkpoint write records and head back, without waiting for more to come together. */
   writeBackSoon(): void {
-    this.#writtenBackMs = 0;
+    this.#isWantedSoon = true;
   }
 
   isDue(nowMs: number): boolean {
     this.#askedMs = nowMs;
+    this.#writtenBackMs ??= nowMs;
     return (
-      this.#writtenBackMs === 0 ||
+      this.#isWantedSoon ||
       nowMs - this.#writtenBackMs >= WRITE_BACK_MS ||
       this.#grownBytes >= WRITE_BACK_BYTES ||
       this.#waitingBytes() >= LIMITS.maxLedgerBytes / 8
@@ -135,6 +138,7 @@ export class Journal implements Checkpointed {
 
   note(): GroupNote {
     this.#writtenBackMs = this.#askedMs;
+    this.#isWantedSoon = false;
     this.#grownBytes = 0;
     return {
       appliedIndex: this.#lastIndex,
