@@ -3,6 +3,8 @@
  * `definite` (true: it certainly did not happen; false: it may have happened or may yet happen) and `retriable`
  * (the same request may succeed later). `resp` is the first word of the Redis error reply, `http` the status.
  *
+ * A code's `remedy` fits most of its cases; one that it does not fit brings its own (`QuoinError`).
+ *
  * Invariant: codes are append-only; `docs/errors.md` is generated from this table and a test keeps them equal.
  */
 
@@ -334,9 +336,12 @@ export type ErrorCode = keyof typeof ERRORS;
 export class QuoinError extends Error {
   override readonly name = 'QuoinError';
   readonly code: ErrorCode;
-  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+  /** What to do next: the code's remedy, unless this case has one of its own. */
+  readonly remedy: string;
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown; remedy?: string | undefined }) {
     super(message, options);
     this.code = code;
+    this.remedy = options?.remedy ?? ERRORS[code].remedy;
   }
   /** True when the request certainly had no effect. */
   get definite(): boolean {
@@ -344,9 +349,6 @@ export class QuoinError extends Error {
   }
   get retriable(): boolean {
     return ERRORS[this.code].retriable;
-  }
-  get remedy(): string {
-    return ERRORS[this.code].remedy;
   }
 }
 

@@ -5,7 +5,8 @@
  * of the one before have been. So only the last batch can be torn, in whatever order its sectors reached the disk, and it
  * has never been acknowledged: it is cut. Anything else that is wrong is damage: a bad batch in a closed segment, a bad
  * batch with a later one after it, a segment missing between others, entries missing that no mark says were dropped. Damage is
- * LOG_DAMAGED with file and offset, and then nothing has been changed on disk.
+ * LOG_DAMAGED with file and offset, and then nothing has been changed on disk. That the newest segments are missing
+ * is told from outside (`reach.ts`).
  *
  * "A later one after it" is found by the batch headers: they bear a sequence and are salted with their segment's own
  * header, so neither an older segment's bytes nor what a client stored can be taken for one. Stale bytes cannot either:
@@ -34,6 +35,7 @@ import {
   segmentOfName,
 } from './format.js';
 import type { FindSegment, GroupState } from './group-state.js';
+import type { LogReach } from './reach.js';
 import { Replay } from './replay.js';
 import { Segment } from './segment.js';
 
@@ -223,8 +225,15 @@ function scanSegment(
 }
 
 /** Reads the log in `directory`, cuts a torn tail, and makes durable what it then tells. */
-export function recover(disk: Disk, directory: string, use: CacheUse, find: FindSegment): Recovered {
+export function recover(
+  disk: Disk,
+  directory: string,
+  use: CacheUse,
+  find: FindSegment,
+  reach: LogReach | undefined,
+): Recovered {
   const { found, unfinished } = findSegments(disk, directory);
+  reach?.check(directory, found[found.length - 1]?.number ?? 0);
   const replay = new Replay(use, find);
   const segments: Segment[] = [];
   let nextSequence = found[0]?.header.firstSequence ?? 1;

@@ -9,6 +9,7 @@
  * - a batch is written only after the one before has been synced;
  * - a callback without error means: everything queued before its `commit` is durable;
  * - after a failed write or sync nothing is written any more and nothing is called durable (fsyncgate);
+ * - a segment that a batch was written to is missed when it is gone (`reach.ts`);
  * - a segment is deleted only when no group needs anything in it, and that has become durable: what is small (hard states,
  *   marks, the whole log of a group with little in it) is copied into the newest segment first.
  *
@@ -26,6 +27,7 @@ import { BatchWriter } from './batch-writer.js';
 import type { CacheUse } from './entry-table.js';
 import { SEGMENT_HEADER_BYTES } from './format.js';
 import { GroupState } from './group-state.js';
+import { LogReach } from './reach.js';
 import { recover } from './recovery.js';
 import { type Retirement, retire } from './retirement.js';
 import { Segment } from './segment.js';
@@ -43,6 +45,8 @@ export interface LogOptions {
   readonly cacheBytes?: number;
   /** A group with less than this is copied forward rather than pinning old segments. */
   readonly relocationBytes?: number;
+  /** A file outside the log's directory that keeps how far the log has come, so that missing files are noticed. */
+  readonly reachPath?: string;
 }
 
 /** Opens the log in `directory`, which is created when missing. Throws LOG_DAMAGED, LOG_TOO_NEW or FOREIGN_DIRECTORY. */
@@ -69,6 +73,7 @@ class SegmentedLog implements WriteAheadLog {
   readonly #cacheLimitBytes: number;
   readonly #relocationBytes: number;
   readonly #chooser: SyncChooser;
+  readonly #reach: LogReach | undefined;
   readonly #writer = new BatchWriter();
   readonly #cacheUse: CacheUse = { bytes: 0 };
   readonly #groups: Map<number, GroupState>;
@@ -110,14 +115,22 @@ class SegmentedLog implements WriteAheadLog {
     this.#relocationBytes =
       options.relocationBytes ?? Math.min(LIMITS.logRelocationBytes, this.#segmentBytes / 8);
     this.#chooser = new SyncChooser(options.syncStrategy ?? 'auto');
+    this.#reach = options.reachPath === undefined ? undefined : new LogReach(disk, options.reachPath);
     disk.makeDirectory(directory);
-    const recovered = recover(disk, directory, this.#cacheUse, (number) => this.#segment(number));
+    const recovered = recover(
+      disk,
+      directory,
+      this.#cacheUse,
+      (number) => this.#segment(number),
+      this.#reach,
+    );
     this.#segments = recovered.segments;
     this.#groups = recovered.groups;
     this.#recovered = new Set(recovered.groups.keys());
     this.#sequence = recovered.nextSequence;
     if (this.#segments.length === 0)
       this.#segments.push(Segment.create(disk, clock, directory, 1, this.#sequence));
+    this.#reach?.extend(this.#active.number);
     this.#locate();
   }
 
@@ -313,6 +326,7 @@ class SegmentedLog implements WriteAheadLog {
       this.#segments.push(
         Segment.create(this.#disk, this.#clock, this.#directory, this.#batchSegment, this.#sequence),
       );
+      this.#reach?.extend(this.#batchSegment);
       this.#retirementDue = true;
     }
     const active = this.#active;

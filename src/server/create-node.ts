@@ -22,6 +22,7 @@ export async function createNode(
     const identity = openIdentity(env, directory, configuration.node.id, configuration.cluster.name);
     log = openLog(env.disk, env.clock, `${directory}/log`, {
       syncStrategy: configuration.storage.syncStrategy,
+      reachPath: `${directory}/log.json`,
     });
     const storeDirectory = `${directory}/store`;
     env.disk.makeDirectory(storeDirectory);

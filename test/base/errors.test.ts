@@ -44,6 +44,11 @@ describe('registry of errors', () => {
       });
     }
   });
+
+  test('an error may have a remedy of its own', () => {
+    const error = new QuoinError('NOT_FOUND', 'no page', { remedy: 'Turn the page.' });
+    expect(error.remedy).toBe('Turn the page.');
+  });
 });
 
 describe('invariants', () => {

@@ -7,6 +7,7 @@ import { FaultyDisk } from './faulty-disk.js';
 import { ManualClock } from './manual-clock.js';
 
 export const DIRECTORY = '/data/log';
+export const REACH_PATH = '/data/log.json';
 
 export class LogHarness {
   readonly disk = new FaultyDisk();
@@ -15,7 +16,7 @@ export class LogHarness {
   log: WriteAheadLog;
 
   constructor(options: LogOptions = {}) {
-    this.options = { syncStrategy: 'blocking', fillBytes: 0, ...options };
+    this.options = { syncStrategy: 'blocking', fillBytes: 0, reachPath: REACH_PATH, ...options };
     this.log = openLog(this.disk, this.clock, DIRECTORY, this.options);
   }
 

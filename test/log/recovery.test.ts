@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { checksum, encodeSegmentHeader } from '../../src/log/format.js';
 import { type LogOptions, openLog } from '../../src/log/write-ahead-log.js';
-import { contents, DIRECTORY, entry, LogHarness, segmentPath } from './log-harness.js';
+import { contents, DIRECTORY, entry, LogHarness, REACH_PATH, segmentPath } from './log-harness.js';
 
 const HEADER_BYTES = 40;
 const ONE = segmentPath(1);
@@ -110,6 +110,8 @@ describe('A torn tail', () => {
 
   it('may be the first batch of all, or the segment itself', () => {
     const { harness } = logOf(['only']);
+    // A segment whose header is not durable yet has not been named either.
+    harness.disk.remove(REACH_PATH);
     const whole = harness.disk.snapshot();
     for (let length = 0; length <= HEADER_BYTES + 10; length++) {
       harness.disk.load(whole);
@@ -218,6 +220,45 @@ describe('Damage', () => {
     expectDamage(harness, `${segmentPath(2)}: damaged at offset 0: the segment is missing`);
     harness.disk.load(new Map([...whole].filter(([name]) => name !== ONE)));
     expectDamage(harness, /group 1 begins at entry 4/);
+  });
+
+  it('is a log whose newest segments are gone, or all of them', () => {
+    const harness = threeSegments();
+    const whole = harness.disk.snapshot();
+    const newest = [3, 2, 1];
+    for (let gone = 1; gone <= newest.length; gone++) {
+      const missing = newest.slice(0, gone).map(segmentPath);
+      harness.disk.load(new Map([...whole].filter(([name]) => !missing.includes(name))));
+      expectDamage(harness, /files of the log are missing: it reached segment 3 /);
+    }
+    harness.disk.load(whole);
+    harness.restart();
+    expect(entriesOf(harness).length).toBeGreaterThan(0);
+  });
+
+  it('is not an empty log that was never written to, nor one whose reach nobody has kept', () => {
+    const never = new LogHarness();
+    never.disk.load(new Map());
+    never.restart();
+    expect(entriesOf(never)).toEqual([]);
+    const { harness } = logOf(['first']);
+    harness.disk.remove(REACH_PATH);
+    harness.restart();
+    expect(entriesOf(harness)).toEqual(['1/1/first']);
+    // From now on it is kept.
+    harness.disk.remove(ONE);
+    expectDamage(harness, /no segment is there/);
+  });
+
+  it('is a record of the reach that says nothing; one of a newer version is refused as such', () => {
+    for (const text of ['', 'null', '{"format":1}', '{"format":1,"newestSegment":"1"}']) {
+      const { harness } = logOf(['first']);
+      harness.disk.replace(REACH_PATH, Buffer.from(text));
+      expectDamage(harness, REACH_PATH);
+    }
+    const { harness } = logOf(['first']);
+    harness.disk.replace(REACH_PATH, Buffer.from('{"format":2}'));
+    expect(() => harness.restart()).toThrow(expect.objectContaining({ code: 'LOG_TOO_NEW' }));
   });
 
   it('is a segment under another name', () => {

@@ -4,6 +4,8 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
@@ -205,6 +207,39 @@ describe('logs', () => {
     fleet.startNode('n1');
     await fleet.untilReady();
     await expectKeys(50);
+  });
+
+  test('one whose files are gone is refused, and the advice brings the node back', async () => {
+    await liveAndDie(20);
+    const { dataDirectory } = fleet.node('n1');
+    const directory = join(dataDirectory, 'log');
+    const aside = join(fleet.directory, 'aside');
+    renameSync(directory, aside);
+    mkdirSync(directory);
+    const before = contents(dataDirectory);
+    const line = await refusal(fleet.startNode('n1'));
+    expect(line).toMatch(
+      /^quoin: LOG_DAMAGED: .*files of the log are missing.* Put the missing files back; /,
+    );
+    expect(line).toContain(directory);
+    expect(contents(dataDirectory)).toEqual(before);
+    rmSync(directory, { recursive: true });
+    renameSync(aside, directory);
+    fleet.startNode('n1');
+    await fleet.untilReady();
+    await expectKeys(20);
+  });
+
+  test('one of a version that kept no record of its reach is taken, and watched from then on', async () => {
+    await liveAndDie(3);
+    const { dataDirectory } = fleet.node('n1');
+    rmSync(join(dataDirectory, 'log.json'));
+    fleet.startNode('n1');
+    await fleet.untilReady();
+    await expectKeys(3);
+    await fleet.kill('n1');
+    rmSync(lastSegment());
+    expect(await refusal(fleet.startNode('n1'))).toMatch(/^quoin: LOG_DAMAGED: /);
   });
 
   test('one with a torn tail is taken up where it was whole', async () => {
