@@ -112,6 +112,8 @@ export const LIMITS = {
   maxSwimRelays: 1024,
   /** Reads of eventual buckets that wait for other replicas, repairs after the answer included; past it OVERLOADED. */
   maxPendingQuorumReads: 65_536,
+  /** Writes that other replicas have not acknowledged; past it what needs one replica alone is answered later: a fraction of a second. */
+  maxReplicaLagBytes: 2 * MIB,
   /** Reads a second of one node after which the replicas that were not asked are looked at too: a tenth of ten thousand reads. */
   maxReadRepairLooksPerSecond: 1000,
   /** Records in one answer to a peer's reads; past it only versions are told and the peer asks again for what it needs. */

@@ -22,6 +22,7 @@ import { invariant } from '../../base/errors.js';
 import { LIMITS } from '../../base/limits.js';
 import { MutationEncoder } from './codec.js';
 import type { QuorumContext } from './context.js';
+import { LagBrake } from './lag-brake.js';
 import type { KnownSet, Peer } from './peers.js';
 import type { MutationNote, QuorumFailure, QuorumWrite, WriteOutcome } from './types.js';
 import { isDead } from './types.js';
@@ -48,6 +49,7 @@ export class Writes {
   /** Batches whose local copy waits for the journal, with the token that tells of it; oldest first. */
   #unsynced: { readonly batch: WriteBatch; readonly token: number }[] = [];
   readonly #spareEncoders: MutationEncoder[] = [];
+  readonly #brake = new LagBrake();
   /** Why the last `#place` gave no version. */
   #failure: QuorumFailure = 'refused';
 
@@ -82,8 +84,10 @@ export class Writes {
     }
     const existed = set.includesSelf && context.store.previousLive;
     if (set.includesSelf && write.w === 1 && !write.durable) {
+      const isHeld = this.#brake.isOn(context.unackedBytes);
       this.#append(write, version, known, undefined);
-      write.written({ ok: true, version, existed });
+      if (isHeld) this.#brake.hold(write, version, existed, context.nowMs);
+      else write.written({ ok: true, version, existed });
       return;
     }
     this.#append(write, version, known, {
@@ -303,6 +307,7 @@ export class Writes {
     }
     batch.index = -1;
     this.#context.unackedBytes -= batch.sizeBytes;
+    this.#brake.eased(this.#context.unackedBytes);
   }
 
   /** What this peer has not acknowledged may be lost. */
@@ -344,6 +349,7 @@ export class Writes {
       const batch = this.#closed[i];
       if (batch !== undefined && batch.nextCheckMs <= nowMs) this.#expire(batch);
     }
+    this.#brake.tick(nowMs);
   }
 
   #expire(batch: WriteBatch): void {
@@ -376,6 +382,7 @@ export class Writes {
 
   /** Ends everything; what peers have not acknowledged becomes hints. */
   stop(): void {
+    this.#brake.release();
     this.closeOpen();
     for (const peer of this.#context.peers.all()) this.lost(peer);
     this.#unsynced = [];

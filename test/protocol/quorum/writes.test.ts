@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { changeLimits } from '../../../sim/limits.js';
 import { LIMITS } from '../../../src/base/limits.js';
 import { versionMs, versionOrdinal } from '../../../src/protocol/quorum/clock.js';
 import { DELETED_MS, type WriteOutcome } from '../../../src/protocol/quorum/types.js';
@@ -148,6 +149,72 @@ describe('more writes than the time has versions', () => {
       expect(version).toBeGreaterThan(before);
       before = version;
     }
+  });
+});
+
+describe('writes of one replica’s memory while the others lag behind', () => {
+  let restore = (): void => {};
+
+  beforeEach(() => {
+    restore = changeLimits({ maxReplicaLagBytes: 300 });
+  });
+
+  afterEach(() => restore());
+
+  /** A core whose replicas have not acknowledged `large`. */
+  function lagging(): BenchCore {
+    const bench = new BenchCore();
+    expect(bench.write('large', 'x'.repeat(400), { replicas: THREE, w: 1 })).toMatchObject([{ ok: true }]);
+    bench.take();
+    return bench;
+  }
+
+  it('are answered in their order once the others have caught up', () => {
+    const bench = lagging();
+    const order: string[] = [];
+    const first = bench.write('a', '1', { replicas: THREE, w: 1 });
+    const second = bench.write('b', '2', { replicas: THREE, w: 1 });
+    expect([first, second]).toEqual([[], []]);
+    expect(bench.value('a')).toBe('1');
+    const sent = ['n2', 'n3'].map((peer) => [peer, bench.mutateTo(peer)] as const);
+    bench.take();
+    for (const [peer, message] of sent) {
+      order.push(`${first.length}${second.length}`);
+      bench.acknowledge(peer, message);
+    }
+    expect(order).toEqual(['00', '00']);
+    expect([first, second]).toMatchObject([[{ ok: true }], [{ ok: true }]]);
+    expect(bench.write('c', '3', { replicas: THREE, w: 1 })).toMatchObject([{ ok: true }]);
+  });
+
+  it('are answered within a tenth of a second although nobody catches up', () => {
+    const bench = lagging();
+    const held = bench.write('a', '1', { replicas: THREE, w: 1 });
+    bench.tickAfter(50);
+    const later = bench.write('b', '2', { replicas: THREE, w: 1 });
+    expect(held).toEqual([]);
+    bench.tickAfter(50);
+    expect(held).toMatchObject([{ ok: true }]);
+    expect(later).toEqual([]);
+    bench.tickAfter(50);
+    expect(later).toMatchObject([{ ok: true }]);
+  });
+
+  it('are answered when the node stops: they are in its journal', () => {
+    const bench = lagging();
+    const held = bench.write('a', '1', { replicas: THREE, w: 1 });
+    bench.core.stop();
+    expect(held).toMatchObject([{ ok: true }]);
+  });
+
+  it('do not hold up those that wait for replicas anyway', () => {
+    const bench = lagging();
+    const held = bench.write('a', '1', { replicas: THREE, w: 1 });
+    const durable = bench.write('b', '2', { replicas: THREE, w: 2, durable: false });
+    bench.take();
+    bench.acknowledge('n3', bench.mutateTo('n3'));
+    expect(durable).toMatchObject([{ ok: true }]);
+    expect(held).toEqual([]);
   });
 });
 
