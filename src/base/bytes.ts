@@ -19,6 +19,9 @@ export function varintBytes(value: number): number {
   return size;
 }
 
+/** A buffer doubles when it is full, but grows by no more than this at a time. */
+const LARGEST_STEP_BYTES = 16 * 1024 * 1024;
+
 export class ByteWriter {
   #buffer: Buffer;
   #length = 0;
@@ -34,7 +37,9 @@ export class ByteWriter {
   #reserve(more: number): void {
     const needed = this.#length + more;
     if (needed <= this.#buffer.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#buffer.length * 2));
+    // Far beyond what is usual it grows by steps, and has a little to spare: what follows a large value copies it no more.
+    const usual = this.#buffer.length + Math.min(this.#buffer.length, LARGEST_STEP_BYTES);
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed + (needed >>> 6), usual));
     this.#buffer.copy(grown, 0, 0, this.#length);
     this.#buffer = grown;
   }

@@ -32,6 +32,36 @@ export class Segment {
 
   /** Creates the file with a durable header. What an interrupted creation left under its name is overwritten. */
   static create(disk: Disk, clock: Clock, directory: string, number: number, firstSequence: number): Segment {
+    const segment = Segment.#begin(disk, clock, directory, number, firstSequence);
+    segment.file.syncBlocking();
+    disk.syncDirectory(directory);
+    return segment;
+  }
+
+  /** The same, but the event loop goes on while the disk works. The callback comes once, and later. */
+  static createInBackground(
+    disk: Disk,
+    clock: Clock,
+    directory: string,
+    number: number,
+    firstSequence: number,
+    created: (outcome: Segment | Error) => void,
+  ): void {
+    const segment = Segment.#begin(disk, clock, directory, number, firstSequence);
+    segment.file.sync((error) => {
+      try {
+        if (error !== undefined) throw error;
+        disk.syncDirectory(directory);
+      } catch (failure) {
+        segment.close();
+        created(failure instanceof Error ? failure : new Error(String(failure)));
+        return;
+      }
+      created(segment);
+    });
+  }
+
+  static #begin(disk: Disk, clock: Clock, directory: string, number: number, firstSequence: number): Segment {
     const header = encodeSegmentHeader(number, firstSequence, clock.wallMs());
     const salt = checksum(header, 0, SEGMENT_HEADER_BYTES - 4);
     const segment = new Segment(disk, directory, number, salt, SEGMENT_HEADER_BYTES, SEGMENT_HEADER_BYTES);
@@ -39,8 +69,6 @@ export class Segment {
     segment.#file = file;
     file.truncate(0);
     file.writeAt(0, header);
-    file.syncBlocking();
-    disk.syncDirectory(directory);
     return segment;
   }
 
@@ -50,10 +78,15 @@ export class Segment {
     return this.#file;
   }
 
-  /** Writes a batch at the tail, and zeros ahead when the file must grow: with them most syncs leave its size alone. */
-  write(batch: Buffer, fillBytes: number): void {
-    const end = this.tail + batch.length;
-    this.file.writeAt(this.tail, batch);
+  /**
+   * Writes a batch's parts at the tail, and zeros ahead when the file must grow: with them most syncs leave its size alone.
+   */
+  write(parts: readonly Buffer[], fillBytes: number): void {
+    let end = this.tail;
+    for (const part of parts) {
+      this.file.writeAt(end, part);
+      end += part.length;
+    }
     if (end > this.filled) {
       if (fillBytes > 0) this.file.writeAt(end, ZEROS.subarray(0, fillBytes));
       this.filled = end + fillBytes;

@@ -13,6 +13,8 @@
  * - a segment is deleted only when no group needs anything in it, and that has become durable: what is small (hard states,
  *   marks, the whole log of a group with little in it) is copied into the newest segment first.
  *
+ * A new segment that a large batch begins is made in the background: the disk may be busy with much else by then.
+ *
  * A blocking sync is deferred to the end of the loop's turn: what the caller sends to its peers in this turn leaves
  * first, and their disks work while ours does (Ongaro's thesis, 10.2.1).
  *
@@ -61,7 +63,7 @@ export function openLog(
 
 type OnDurable = (error: Error | undefined) => void;
 
-/** idle: nothing under way; scheduled: a flush is deferred; syncing: a background sync runs. */
+/** idle: nothing under way; scheduled: a flush is deferred; syncing: a background sync runs, of a batch or a new segment. */
 type Phase = 'idle' | 'scheduled' | 'syncing';
 
 class SegmentedLog implements WriteAheadLog {
@@ -86,6 +88,8 @@ class SegmentedLog implements WriteAheadLog {
   #sequence: number;
   #batchSegment = 0;
   #batchStart = 0;
+  /** The segment of the batch being gathered, when it has been made already. */
+  #made: Segment | undefined;
 
   #phase: Phase = 'idle';
   #waiting: OnDurable[] = [];
@@ -275,6 +279,10 @@ class SegmentedLog implements WriteAheadLog {
   #flush(): void {
     if (this.#closed) return;
     this.#phase = 'idle';
+    if (this.#needsSegment && this.#writer.lengthBytes > LIMITS.logBlockingSyncBytes) {
+      this.#makeSegment();
+      return;
+    }
     const callbacks = this.#waiting;
     this.#waiting = [];
     if (this.#writer.isEmpty) {
@@ -319,19 +327,56 @@ class SegmentedLog implements WriteAheadLog {
     this.#synced(callbacks, deleteBelow);
   }
 
+  get #needsSegment(): boolean {
+    return this.#batchSegment !== this.#active.number && this.#made === undefined;
+  }
+
+  /** Makes the next segment in the background, then goes on with the flush. */
+  #makeSegment(): void {
+    this.#phase = 'syncing';
+    const made = (outcome: Segment | Error): void => {
+      this.#phase = 'idle';
+      if (outcome instanceof Error) {
+        this.#fail(outcome, 'write', []);
+        if (this.#closed) this.#closeSegments();
+      } else if (this.#closed) {
+        outcome.close();
+        this.#closeSegments();
+      } else {
+        this.#made = outcome;
+        this.#flush();
+      }
+    };
+    try {
+      Segment.createInBackground(
+        this.#disk,
+        this.#clock,
+        this.#directory,
+        this.#batchSegment,
+        this.#sequence,
+        made,
+      );
+    } catch (error) {
+      if (error instanceof InvariantViolation) throw error;
+      this.#fail(error, 'write', []);
+    }
+  }
+
   /** Writes the gathered batch and begins the next; tells its size. */
   #write(retirement: Retirement | undefined): number {
     const number = this.#batchSegment;
     if (this.#batchSegment !== this.#active.number) {
       this.#segments.push(
-        Segment.create(this.#disk, this.#clock, this.#directory, this.#batchSegment, this.#sequence),
+        this.#made ??
+          Segment.create(this.#disk, this.#clock, this.#directory, this.#batchSegment, this.#sequence),
       );
+      this.#made = undefined;
       this.#reach?.extend(this.#batchSegment);
       this.#retirementDue = true;
     }
     const active = this.#active;
     const batch = this.#writer.seal(this.#sequence, active.salt);
-    const sizeBytes = batch.length;
+    const sizeBytes = this.#writer.lengthBytes;
     active.write(batch, this.#fillBytes);
     if (retirement !== undefined) {
       this.#deleteBelow = retirement.keepFrom;

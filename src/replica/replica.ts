@@ -9,12 +9,12 @@
  * - when leadership or term changes, every request under way is given back (`refuse`); the router repeats it under the
  *   same session and sequence, and the session table makes sure that it happens once.
  */
-import { ByteReader } from '../base/bytes.js';
+import { ByteReader, ByteWriter } from '../base/bytes.js';
 import { invariant } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
 import type { Env } from '../env/env.js';
 import type { GroupLog, WriteAheadLog } from '../log/types.js';
-import { decodeRaftMessage, encodeRaftMessage } from '../protocol/raft/codec.js';
+import { decodeRaftMessage, encodeAppendHead, encodeRaftMessage } from '../protocol/raft/codec.js';
 import { RaftCore } from '../protocol/raft/core.js';
 import type { LogEntry, NodeId, OutgoingMessage, RaftMessage, RaftStatus } from '../protocol/raft/types.js';
 import type { Checkpointed } from './checkpointer.js';
@@ -436,6 +436,19 @@ export abstract class Replica<Read> implements Pumped, Checkpointed {
   }
 
   #send({ to, message }: OutgoingMessage): void {
+    if (message.kind === 'append-request') {
+      const entry = message.entries[0];
+      if (
+        entry !== undefined &&
+        entry.payload.length > LIMITS.maxFrameBytes &&
+        message.entries.length === 1
+      ) {
+        const head = new ByteWriter(64);
+        encodeAppendHead(head, message, entry);
+        this.host.peers.sendLarge(to, MESSAGE.raft, this.group, head.take(), entry.payload);
+        return;
+      }
+    }
     const heartbeat = message.kind === 'heartbeat' || message.kind === 'heartbeat-response';
     const writer = this.host.peers.beginMessage(to, heartbeat ? MESSAGE.heartbeat : MESSAGE.raft, this.group);
     if (writer === undefined) return;

@@ -23,6 +23,14 @@ import type { Request } from './types.js';
 
 /** A forwarded request from which nothing was heard for so long is sent again, when nothing waits for the link. */
 const RESEND_MS = 2000;
+/** A large one is given more time: sent twice it would take twice the room, on the link and in the log. */
+const RESEND_BYTES_PER_MS = 32 * 1024;
+
+function sizeOf(args: readonly Buffer[]): number {
+  let sizeBytes = 0;
+  for (const argument of args) sizeBytes += argument.length;
+  return sizeBytes;
+}
 
 export interface RouteHost {
   readonly self: NodeId;
@@ -184,7 +192,8 @@ export class GroupRoute {
     for (let i = this.#head; i < this.#window.length; i++) {
       const routed = this.#window[i]!;
       if (routed.done || routed.sentTo === undefined || routed.sentTo === this.#host.self) continue;
-      if (nowMs - routed.sentAtMs < RESEND_MS) break;
+      const waitedMs = nowMs - routed.sentAtMs;
+      if (waitedMs < RESEND_MS || waitedMs < RESEND_MS + sizeOf(routed.args) / RESEND_BYTES_PER_MS) break;
       if (this.#host.peers.queuedBytes(routed.sentTo) === 0) this.#unsend(routed);
     }
     this.#redispatch();

@@ -25,6 +25,8 @@ const READ_INDEX_REQUEST = 9;
 const READ_INDEX_RESPONSE = 10;
 const TIMEOUT_NOW = 11;
 
+type AppendRequest = Extract<RaftMessage, { kind: 'append-request' }>;
+
 const FLAG = 0x40;
 /** A term difference and a length: no entry takes less. */
 const MIN_ENTRY_BYTES = 2;
@@ -95,6 +97,21 @@ export function encodeRaftMessage(writer: ByteWriter, message: RaftMessage): voi
       writer.varint(message.term);
       return;
   }
+}
+
+/**
+ * The bytes of an append with one entry, but for the entry's payload, with which they end: whoever sends a large one need
+ * not copy it.
+ */
+export function encodeAppendHead(writer: ByteWriter, message: AppendRequest, entry: LogEntry): void {
+  writer.u8(APPEND_REQUEST);
+  writer.varint(message.term);
+  writer.varint(message.previousIndex);
+  writer.varint(message.previousTerm);
+  writer.varint(message.commitIndex);
+  writer.varint(1);
+  writer.varint(message.term - entry.term);
+  writer.varint(entry.payload.length);
 }
 
 /** Throws `DecodeError` on anything that `encodeRaftMessage` does not write. */

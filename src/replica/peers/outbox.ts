@@ -23,13 +23,18 @@ interface LargeMessage {
   readonly lane: number;
   readonly kind: MessageKind;
   readonly group: number;
-  readonly body: Buffer;
+  /** The body is `head` and then `tail`; both belong to the outbox or never change. */
+  readonly head: Buffer;
+  readonly tail: Buffer;
+  readonly lengthBytes: number;
   readonly id: number;
   sentBytes: number;
 }
 
 /** A frame is sent early when a turn has gathered this much. */
 const FRAME_FULL_BYTES = 4 * LIMITS.maxFrameBytes;
+
+const NO_BYTES = Buffer.alloc(0);
 
 const laneOf = (kind: MessageKind, group: number): number => group * 32 + kind;
 
@@ -107,22 +112,53 @@ export class Outbox {
     }
     const lane = laneOf(this.#openKind, this.#openGroup);
     if (bodyBytes > LIMITS.maxFrameBytes || this.#laneWaits(lane)) {
-      const body = Buffer.from(this.#frame.view().subarray(bodyStart));
-      this.#frame.truncate(this.#openStart);
-      this.#large.push({
-        lane,
-        kind: this.#openKind,
-        group: this.#openGroup,
-        body,
-        id: this.#nextId++,
-        sentBytes: 0,
-      });
-      this.#largeBytes += body.length;
+      this.#queue(this.#openKind, this.#openGroup, this.#takeBody(bodyStart), NO_BYTES);
       return true;
     }
     endMessage(this.#frame, this.#openPosition);
     if (this.#frame.lengthBytes > FRAME_FULL_BYTES) this.#closeFrame();
     return true;
+  }
+
+  /**
+   * A large message whose body is `head` and then `tail`. Neither is copied, so that one payload on its way to several
+   * peers is there once: they must not change any more. False: there was no room, the message is dropped.
+   */
+  sendLarge(kind: MessageKind, group: number, head: Buffer, tail: Buffer): boolean {
+    if (this.#link === undefined || this.queuedBytes > LIMITS.maxPeerQueueBytes) {
+      this.messagesDropped++;
+      return false;
+    }
+    this.#queue(kind, group, head, tail);
+    return true;
+  }
+
+  #queue(kind: MessageKind, group: number, head: Buffer, tail: Buffer): void {
+    const lengthBytes = head.length + tail.length;
+    this.#large.push({
+      lane: laneOf(kind, group),
+      kind,
+      group,
+      head,
+      tail,
+      lengthBytes,
+      id: this.#nextId++,
+      sentBytes: 0,
+    });
+    this.#largeBytes += lengthBytes;
+  }
+
+  /** Takes the body of the open message out of the frame. */
+  #takeBody(bodyStart: number): Buffer {
+    if (this.#frame.lengthBytes - bodyStart <= LIMITS.maxFrameBytes) {
+      const body = Buffer.from(this.#frame.view().subarray(bodyStart));
+      this.#frame.truncate(this.#openStart);
+      return body;
+    }
+    // The large body keeps the buffer; what is before it is copied instead.
+    const whole = this.#frame.take();
+    this.#frame.raw(whole.subarray(0, this.#openStart));
+    return whole.subarray(bodyStart);
   }
 
   #laneWaits(lane: number): boolean {
@@ -173,20 +209,23 @@ export class Outbox {
 
   #sendPiece(): void {
     const message = this.#large[0]!;
-    const size = Math.min(LIMITS.maxFrameBytes, message.body.length - message.sentBytes);
+    const { head, tail, lengthBytes, sentBytes } = message;
+    const size = Math.min(LIMITS.maxFrameBytes, lengthBytes - sentBytes);
+    const end = sentBytes + size;
     const writer = new ByteWriter(size + 128);
     encodeFrameHeader(writer, this.#header());
     const position = beginMessage(writer, MESSAGE.piece, message.group);
     writer.varint(message.id);
     writer.u8(message.kind);
-    writer.varint(message.body.length);
-    writer.varint(message.sentBytes);
-    writer.raw(message.body.subarray(message.sentBytes, message.sentBytes + size));
+    writer.varint(lengthBytes);
+    writer.varint(sentBytes);
+    if (sentBytes < head.length) writer.raw(head.subarray(sentBytes, end));
+    if (end > head.length) writer.raw(tail.subarray(Math.max(0, sentBytes - head.length), end - head.length));
     endMessage(writer, position);
-    message.sentBytes += size;
-    if (message.sentBytes === message.body.length) {
+    message.sentBytes = end;
+    if (end === lengthBytes) {
       this.#large.shift();
-      this.#largeBytes -= message.body.length;
+      this.#largeBytes -= lengthBytes;
     }
     this.#write(writer.take());
   }

@@ -187,6 +187,12 @@ export class PeerHub {
     return this.endMessage(to);
   }
 
+  /** A large message in two parts that are not copied (`Outbox.sendLarge`). False when it cannot be sent. */
+  sendLarge(to: NodeId, kind: MessageKind, group: number, head: Buffer, tail: Buffer): boolean {
+    const outbox = this.#peers.get(to)?.outbox;
+    return outbox?.connected ? outbox.sendLarge(kind, group, head, tail) : false;
+  }
+
   /** Bytes waiting for a peer. */
   queuedBytes(node: NodeId): number {
     return this.#peers.get(node)?.outbox.queuedBytes ?? 0;
