@@ -5,13 +5,14 @@
 
 import { startHttpServer } from '../api/http/index.js';
 import { startRespServer } from '../api/resp/server.js';
-import { startSlackDoor } from '../api/slack/index.js';
+import { checkSlackDoor, startSlackDoor } from '../api/slack/index.js';
 import { type Logger, SILENT_LOGGER } from '../base/logger.js';
 import { LmdbDiskStore } from '../engine/lmdb/lmdb-disk-store.js';
 import { realEnv } from '../env/real/index.js';
 import type { NodeConfiguration } from '../server/configuration/types.js';
 import { createNode } from '../server/create-node.js';
 import type { Node } from '../server/node.js';
+import { checkDoorAddresses } from './door-addresses.js';
 import type { NodeAddresses } from './protocol.js';
 
 export interface ServedNode {
@@ -37,6 +38,10 @@ export async function serveNode(
     logger,
     openDiskStore: (directory) => new LmdbDiskStore({ directory, clock: env.clock, disk: env.disk }),
     onFailed: end,
+    beforeWriting: async () => {
+      await checkDoorAddresses(configuration);
+      if (configuration.slack !== undefined) await checkSlackDoor(configuration.slack);
+    },
   });
   const doors: { close(): Promise<void> }[] = [];
   const close = async (): Promise<void> => {

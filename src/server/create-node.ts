@@ -18,7 +18,9 @@ export async function createNode(
   const lock = env.disk.lock(directory);
   let log: WriteAheadLog | undefined;
   let engines: EngineHost | undefined;
+  let node: Node | undefined;
   try {
+    await dependencies.beforeWriting?.();
     const identity = openIdentity(env, directory, configuration.node.id, configuration.cluster.name);
     log = openLog(env.disk, env.clock, `${directory}/log`, {
       syncStrategy: configuration.storage.syncStrategy,
@@ -30,7 +32,7 @@ export async function createNode(
       openDiskStore: () => dependencies.openDiskStore(storeDirectory),
       clock: env.clock,
     });
-    const node = new Node(configuration, dependencies, {
+    node = new Node(configuration, dependencies, {
       self: describe(configuration, identity),
       log,
       engines,
@@ -39,9 +41,11 @@ export async function createNode(
     await node.open();
     return node;
   } catch (error) {
-    log?.close();
-    await engines?.close();
-    lock.release();
+    if (node === undefined) {
+      log?.close();
+      await engines?.close();
+      lock.release();
+    } else await node.stop();
     throw error;
   }
 }

@@ -58,6 +58,8 @@ export interface NodeDependencies {
   readonly openDiskStore: (directory: string) => DiskStore;
   /** Told once when the node has failed: it acknowledges nothing any more and should be stopped. */
   readonly onFailed?: (error: Error) => void;
+  /** Asked before anything is written to the data directory: whoever opens front doors may still refuse. */
+  readonly beforeWriting?: () => Promise<void>;
 }
 
 type Phase = ReturnType<NodeServer['state']>['phase'];
@@ -101,6 +103,8 @@ export class Node implements NodeServer {
   #failure: Error | undefined;
   #phase: Phase = 'starting';
   #reason = 'recovering';
+  /** Whoever started this node has it, and not an error instead. */
+  #opened = false;
   #tickTimer: Timer | undefined;
   #commandsForwarded = 0;
   #elections = 0;
@@ -246,7 +250,10 @@ export class Node implements NodeServer {
     };
   }
 
-  /** Opens the peer door and begins to look for the cluster. Called once, by `createNode`. */
+  /**
+   * Opens the peer door and begins to look for the cluster. Called once, by `createNode`. Rejects when what is stored here
+   * cannot be opened: nobody has been told of this node yet, so nobody is told that it has failed either.
+   */
   async open(): Promise<void> {
     // Read before anything is opened: when it is damaged nothing is left behind.
     const stored = this.#known.stored();
@@ -259,6 +266,8 @@ export class Node implements NodeServer {
       this.#peers.introduce(this.#formation.missing);
       this.#formation.begin();
     }
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#opened = true;
   }
 
   map(): ClusterMap | undefined {
@@ -502,10 +511,12 @@ export class Node implements NodeServer {
     this.#phase = 'failed';
     this.#reason = error.message;
     this.#failure = error;
-    this.#logger.error(
-      { error: error.message, code: error instanceof QuoinError ? error.code : 'INTERNAL' },
-      'the node has failed and acknowledges nothing any more',
-    );
+    if (this.#opened) {
+      this.#logger.error(
+        { error: error.message, code: error instanceof QuoinError ? error.code : 'INTERNAL' },
+        'the node has failed and acknowledges nothing any more',
+      );
+    }
     this.#pump.stop();
     this.#tickTimer?.cancel();
     this.#groups.stopRoutes();
@@ -514,7 +525,7 @@ export class Node implements NodeServer {
     this.#administration.stop();
     // Peers shall see at once that this node is gone.
     void this.#peers.close();
-    this.#onFailed(error);
+    if (this.#opened) this.#onFailed(error);
   }
 
   /** `firstMap`: the first one that this node ever had, when it begins with a newer one. */

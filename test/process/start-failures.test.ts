@@ -116,7 +116,8 @@ describe('addresses', () => {
     } finally {
       await new Promise((resolve) => holder.close(resolve));
     }
-    // What was refused left a directory that can be used.
+    // Nothing was formed: with another configuration this directory can still become anything.
+    expect(contents(fleet.node('n1').dataDirectory)).toEqual({});
     fleet.startNode('n1');
     await fleet.untilReady();
   });
@@ -167,6 +168,23 @@ describe('data directories', () => {
     expect(line).toMatch(/^quoin: DIRECTORY_IN_USE: /);
     expect(line).toContain(String(fleet.process('n1').pid));
     await write(3);
+    await expectKeys(3);
+  });
+});
+
+describe('stores', () => {
+  test('one whose data file is overwritten is refused before the node calls itself ready', async () => {
+    await liveAndDie(3);
+    const { dataDirectory } = fleet.node('n1');
+    const path = join(dataDirectory, 'store', 'data.mdb');
+    const bytes = readFileSync(path);
+    writeFileSync(path, 'overwritten');
+    expect(await refusal(fleet.startNode('n1'))).toMatch(/^quoin: CHECKPOINT_DAMAGED: .*data\.mdb/);
+    writeFileSync(path, Buffer.alloc(bytes.length, 0x5a));
+    expect(await refusal(fleet.startNode('n1'))).toMatch(/^quoin: FOREIGN_DIRECTORY: .*data\.mdb/);
+    writeFileSync(path, bytes);
+    fleet.startNode('n1');
+    await fleet.untilReady();
     await expectKeys(3);
   });
 });

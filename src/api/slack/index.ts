@@ -1,2 +1,2 @@
 /** The Slack door of a node. */
-export { startSlackDoor } from './server.js';
+export { checkSlackDoor, startSlackDoor } from './server.js';

@@ -145,6 +145,12 @@ function boundAddress(server: Server): string {
   return formatAddress(bound.address, bound.port);
 }
 
+/** Rejects with PACKAGE_MISSING, or with CONFIG_INVALID when a secret is missing, where the door could not be opened. */
+export async function checkSlackDoor(configuration: SlackConfiguration): Promise<void> {
+  slackSecrets(configuration, process.env);
+  await loadBolt(importBolt);
+}
+
 /**
  * Opens the Slack door of a node. Rejects with PACKAGE_MISSING, with CONFIG_INVALID when a secret is missing, and with
  * ADDRESS_IN_USE.
