@@ -4,9 +4,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { QuoinError } from '../base/errors.js';
+import { RealDisk } from '../env/real/disk.js';
 import type { NodeAddresses } from './protocol.js';
 
 export interface ClusterLayout {
@@ -63,8 +64,8 @@ export async function readLayout(directory: string): Promise<ClusterLayout | und
 /** Writes the layout so that it is there whole or not at all. */
 export async function writeLayout(directory: string, layout: ClusterLayout): Promise<void> {
   const path = join(directory, FILE);
+  new RealDisk().makeDirectory(directory);
   try {
-    await mkdir(directory, { recursive: true });
     await writeFile(`${path}.new`, `${JSON.stringify({ format: FORMAT, ...layout }, undefined, 2)}\n`);
     await rename(`${path}.new`, path);
   } catch (error) {

@@ -453,6 +453,13 @@ describe('an application with data of its own', () => {
     }
   });
 
+  test('on a file system that takes no directories is refused', async () => {
+    await expect(quoin.startCluster({ dir: '/proc/quoin/cluster' })).rejects.toMatchObject({
+      code: 'DISK_FAILED',
+      message: expect.stringContaining('/proc/quoin/cluster'),
+    });
+  });
+
   test('finds its data and its addresses again after a stop, and keeps its directory to itself', async () => {
     const first = await quoin.startCluster({ dir: directory, nodes: 2 });
     const addresses = first.nodes.map((node) => node.addresses);
