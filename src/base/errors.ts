@@ -83,6 +83,13 @@ export const ERRORS = {
     remedy: 'Check that the client speaks RESP2 or RESP3 to this port.',
   },
   NOT_FOUND: { resp: 'ERR', http: 404, definite: true, retriable: false, remedy: 'Check the name.' },
+  METHOD_NOT_ALLOWED: {
+    resp: 'ERR',
+    http: 405,
+    definite: true,
+    retriable: false,
+    remedy: 'Use one of the methods that the Allow header names.',
+  },
   // Buckets
   UNKNOWN_BUCKET: {
     resp: 'ERR',
@@ -104,6 +111,13 @@ export const ERRORS = {
     definite: true,
     retriable: false,
     remedy: 'Create a new bucket with that property and copy the data.',
+  },
+  BUCKET_UNDROPPABLE: {
+    resp: 'ERR',
+    http: 409,
+    definite: true,
+    retriable: false,
+    remedy: 'Empty it with FLUSHDB instead.',
   },
   NOT_SUPPORTED: {
     resp: 'ERR',

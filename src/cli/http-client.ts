@@ -45,8 +45,10 @@ export async function httpRequest(
   if (response.ok) return json;
   const problem = asObject(json);
   const code = isErrorCode(problem.code) ? problem.code : 'INTERNAL';
-  const detail = problem.detail;
-  throw new QuoinError(code, typeof detail === 'string' ? detail : `HTTP status ${response.status}`);
+  const { detail, remedy } = problem;
+  throw new QuoinError(code, typeof detail === 'string' ? detail : `HTTP status ${response.status}`, {
+    remedy: typeof remedy === 'string' ? remedy : undefined,
+  });
 }
 
 function reasonOf(error: unknown): string {

@@ -30,8 +30,9 @@ export function problemOf(answer: HttpAnswer, url: string): QuoinError {
       'PROTOCOL_ERROR',
       `${url} answered with status ${answer.status} and no reason; is it a node's HTTP address?`,
     );
-  const { code, detail } = problem;
+  const { code, detail, remedy } = problem;
   const text = typeof detail === 'string' ? detail : `HTTP status ${answer.status}`;
-  if (isErrorCode(code)) return new QuoinError(code, text);
+  if (isErrorCode(code))
+    return new QuoinError(code, text, { remedy: typeof remedy === 'string' ? remedy : undefined });
   return new QuoinError('INTERNAL', `${String(code)}: ${text}`);
 }

@@ -163,8 +163,8 @@ export class MapState {
     if (bucket === undefined) return unknownBucket(name);
     if (bucket.id === 0)
       return refused(
-        'BUCKET_UNCHANGEABLE',
-        `bucket '${name}' is the first one and stays; FLUSHDB empties it`,
+        'BUCKET_UNDROPPABLE',
+        `bucket '${name}' is the first one, which new connections use; it stays`,
       );
     this.#replace({ buckets: this.#map.buckets.filter((candidate) => candidate !== bucket) });
     return { ok: true, bucket };

@@ -67,7 +67,7 @@ interface Waiting {
   sent: boolean;
 }
 
-const errorOf = ({ code, message }: Failure): QuoinError => new QuoinError(code, message);
+const errorOf = ({ code, message, remedy }: Failure): QuoinError => new QuoinError(code, message, { remedy });
 
 export class EmbeddedNode {
   readonly id: string;

@@ -17,6 +17,7 @@ export interface WorkerStart {
 export interface Failure {
   readonly code: ErrorCode;
   readonly message: string;
+  readonly remedy?: string | undefined;
 }
 
 export type ToWorker = { readonly kind: 'calls'; readonly packet: Packet } | { readonly kind: 'stop' };

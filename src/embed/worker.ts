@@ -18,7 +18,7 @@ const port = parentPort;
 const post = (message: FromWorker): void => port.postMessage(message);
 
 function failureOf(error: unknown): Failure {
-  if (error instanceof QuoinError) return { code: error.code, message: error.message };
+  if (error instanceof QuoinError) return { code: error.code, message: error.message, remedy: error.remedy };
   return { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) };
 }
 

@@ -114,7 +114,7 @@ describe('the map as group 0 changes it', () => {
       'UNKNOWN_BUCKET',
     );
     expect(codeOf(apply(state, { change: 'drop-bucket', name: 'x' }))).toBe('UNKNOWN_BUCKET');
-    expect(codeOf(apply(state, { change: 'drop-bucket', name: 'default' }))).toBe('BUCKET_UNCHANGEABLE');
+    expect(codeOf(apply(state, { change: 'drop-bucket', name: 'default' }))).toBe('BUCKET_UNDROPPABLE');
     expect(state.map.epoch).toBe(1);
   });
 

@@ -25,8 +25,13 @@ function titleOf(code: ErrorCode): string {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-export function problemOf(code: ErrorCode, detail: string, status: number = ERRORS[code].http): Problem {
-  const { definite, retriable, remedy } = ERRORS[code];
+export function problemOf(
+  code: ErrorCode,
+  detail: string,
+  status: number = ERRORS[code].http,
+  remedy: string = ERRORS[code].remedy,
+): Problem {
+  const { definite, retriable } = ERRORS[code];
   return {
     type: `urn:quoin:error:${code.toLowerCase().replaceAll('_', '-')}`,
     title: titleOf(code),
@@ -46,6 +51,9 @@ export function errorOfReply(reply: ErrorReply): QuoinError {
   return new QuoinError(reply.code, text);
 }
 
+/** What to do about bytes or requests that are no HTTP as it should be. */
+export const HTTP_REMEDY = 'Check that the client speaks HTTP/1.1 to this port.';
+
 /** What the framework itself refuses: the status is its own, the code ours. */
 function codeOfStatus(status: number): ErrorCode {
   if (status === 413) return 'REQUEST_TOO_LARGE';
@@ -56,11 +64,13 @@ function codeOfStatus(status: number): ErrorCode {
 
 /** Turns whatever was thrown while a request was handled into its problem. */
 export function problemOfError(error: unknown): Problem {
-  if (error instanceof QuoinError) return problemOf(error.code, error.message);
+  if (error instanceof QuoinError)
+    return problemOf(error.code, error.message, ERRORS[error.code].http, error.remedy);
   if (error instanceof ErrorReply) return problemOfError(errorOfReply(error));
   if (error instanceof Error) {
     const status = (error as Error & { readonly statusCode?: number }).statusCode ?? 500;
-    return problemOf(codeOfStatus(status), error.message, status);
+    const code = codeOfStatus(status);
+    return problemOf(code, error.message, status, code === 'PROTOCOL_ERROR' ? HTTP_REMEDY : undefined);
   }
   return problemOf('INTERNAL', String(error));
 }

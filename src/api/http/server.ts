@@ -13,8 +13,9 @@ import type { NodeServer } from '../../server/types.js';
 import { BodyReader } from './body.js';
 import type { Door } from './door.js';
 import { refuseGarbage } from './garbage.js';
+import { refusesOtherMethods } from './methods.js';
 import { createMetrics, type HttpMetrics } from './metrics.js';
-import { problemOf, problemOfError, sendProblem } from './problem.js';
+import { HTTP_REMEDY, problemOf, problemOfError, sendProblem } from './problem.js';
 import { bucketRoutes } from './routes/buckets.js';
 import { clusterRoutes } from './routes/cluster.js';
 import { coordinatorRoutes } from './routes/coordinator.js';
@@ -77,6 +78,8 @@ function build(door: Door, metrics: HttpMetrics): FastifyInstance {
       createServer(
         {
           maxHeaderSize: MAX_HEADER_BYTES,
+          // Refused below, as a problem.
+          requireHostHeader: false,
           requestTimeout: RECEIVE_TIMEOUT_MS,
           headersTimeout: HEADERS_TIMEOUT_MS,
           keepAliveTimeout: 72_000,
@@ -104,6 +107,16 @@ function build(door: Door, metrics: HttpMetrics): FastifyInstance {
       ),
     ),
   );
+  server.addHook('onRequest', async ({ raw }) => {
+    if (raw.httpVersion === '1.1' && raw.headers.host === undefined)
+      throw new QuoinError(
+        'PROTOCOL_ERROR',
+        'a request of HTTP/1.1 has a Host header, and this one has none',
+        {
+          remedy: HTTP_REMEDY,
+        },
+      );
+  });
   server.addHook('onSend', async (_request, reply, payload) => {
     reply.header('x-content-type-options', 'nosniff');
     return payload;
@@ -113,6 +126,7 @@ function build(door: Door, metrics: HttpMetrics): FastifyInstance {
     metrics.observe(request.method, route, reply.statusCode, reply.elapsedTime);
   });
 
+  const refuseOtherMethods = refusesOtherMethods(server);
   keyRoutes(server, door);
   listingRoutes(server, door);
   operationRoutes(server, door);
@@ -124,6 +138,7 @@ function build(door: Door, metrics: HttpMetrics): FastifyInstance {
   server.get('/metrics', async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   );
+  refuseOtherMethods();
   return server;
 }
 

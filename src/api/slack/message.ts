@@ -7,7 +7,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import type { types } from '@slack/bolt';
-import { ERRORS, type QuoinError } from '../../base/errors.js';
+import type { QuoinError } from '../../base/errors.js';
 import { formatDuration } from '../../server/configuration/index.js';
 
 export type ResponseType = 'ephemeral' | 'in_channel';
@@ -169,7 +169,7 @@ export function deletedMessage(
 
 /** An error, with what to do about it; seen by whoever asked alone. `name` is what the slash command is called. */
 export function errorMessage(error: QuoinError, name: string): SlackMessage {
-  const { remedy, definite } = ERRORS[error.code];
+  const { remedy, definite } = error;
   const help = error.code === 'WRONG_ARGUMENTS' ? ` Type ${shortened(name)} help to see what there is.` : '';
   const outcome = definite ? '' : ' Whether it was carried out is not known.';
   return message(

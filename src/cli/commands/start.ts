@@ -23,7 +23,10 @@ function readConfigurationFile(path: string): string {
     return readFileSync(path, 'utf8');
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new QuoinError('CONFIG_INVALID', `cannot read ${path}: ${reason}`, { cause: error });
+    throw new QuoinError('CONFIG_INVALID', `cannot read ${path}: ${reason}`, {
+      cause: error,
+      remedy: 'Check the path that --config was given; without --config the defaults hold.',
+    });
   }
 }
 

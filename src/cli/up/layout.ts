@@ -104,7 +104,9 @@ function presetNamed(name: string): Preset {
   }
   const preset = PRESETS[name];
   if (preset === undefined)
-    throw new QuoinError('NOT_SUPPORTED', `--preset ${name}: this version has the presets ${names} only`);
+    throw new QuoinError('NOT_SUPPORTED', `--preset ${name} is not in this version`, {
+      remedy: `Choose one of the presets ${names}.`,
+    });
   return preset;
 }
 

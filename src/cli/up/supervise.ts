@@ -139,6 +139,8 @@ class LocalCluster {
         throw new QuoinError(
           code,
           `node ${child.layout.id} ended before it was ready (${describeExit(child.exit)}): ${message}`,
+          // The words of the node have its remedy already.
+          { remedy: `Its log is ${child.layout.logPath}.` },
         );
       }
       const waiting = this.#layout.nodes.filter((node) => !ready.has(node.id));

@@ -312,7 +312,32 @@ describe('a request', () => {
   test('for what is not there says so', async () => {
     await expectProblem(await call('GET', '/v1/kv/nowhere/a'), 404, 'UNKNOWN_BUCKET');
     await expectProblem(await call('GET', '/nothing/here'), 404, 'NOT_FOUND');
-    await expectProblem(await call('PATCH', KEY), 404, 'NOT_FOUND');
+  });
+
+  test('with a method that the path does not have names those that it has', async () => {
+    const refused = [
+      ['PATCH', KEY, 'DELETE, GET, HEAD, PUT'],
+      ['POST', KEY, 'DELETE, GET, HEAD, PUT'],
+      ['PUT', '/v1/buckets', 'GET, HEAD, POST'],
+      ['DELETE', '/metrics', 'GET, HEAD'],
+      ['POST', '/put', 'GET'],
+    ] as const;
+    for (const [method, path, allow] of refused) {
+      const response = await call(method, path);
+      expect([path, response.headers.get('allow')]).toEqual([path, allow]);
+      await expectProblem(response, 405, 'METHOD_NOT_ALLOWED');
+    }
+    await expectProblem(await call('PATCH', '/nothing/here'), 404, 'NOT_FOUND');
+  });
+
+  test('of HTTP/1.1 without a Host header is a problem; HTTP/1.0 needs none', async () => {
+    const answer = await exchange('GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n');
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer).toContain('application/problem+json');
+    expect(answer).toContain('"code":"PROTOCOL_ERROR"');
+    expect(answer).toContain('Host header');
+    expect(answer).not.toContain('RESP');
+    expect(await exchange('GET /healthz HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.[01] 200 /);
   });
 
   test('to a node that is starting or has failed says so, and whether to retry', async () => {
@@ -396,7 +421,7 @@ describe('the endpoints of the simple store', () => {
   test('refuse a missing key or value, and a HEAD that would write', async () => {
     await expectProblem(await call('GET', '/get'), 400, 'WRONG_ARGUMENTS');
     await expectProblem(await call('GET', '/put?key=a'), 400, 'WRONG_ARGUMENTS');
-    expect((await call('HEAD', '/put?key=a&value=b')).status).toBe(404);
+    expect((await call('HEAD', '/put?key=a&value=b')).status).toBe(405);
     expect(await (await call('GET', '/get?key=a')).text()).toBe('');
   });
 });
