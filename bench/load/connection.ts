@@ -1,5 +1,6 @@
 /** One client connection of the load generator: requests go out as bytes, each answer is told with the tag of its request. */
 import { connect, type Socket } from 'node:net';
+import { QuoinError } from '../../src/base/errors.js';
 import { ReplyCounter } from './reply-counter.js';
 
 export interface ConnectionEvents {
@@ -48,9 +49,11 @@ export class LoadConnection {
   static open(host: string, port: number, events: ConnectionEvents): Promise<LoadConnection> {
     return new Promise((resolve, reject) => {
       const socket = connect({ host, port });
-      socket.once('error', reject);
+      const refused = (cause: Error): void =>
+        reject(new QuoinError('UNREACHABLE', `redis://${host}:${port}: ${cause.message}`, { cause }));
+      socket.once('error', refused);
       socket.once('connect', () => {
-        socket.off('error', reject);
+        socket.off('error', refused);
         resolve(new LoadConnection(socket, events));
       });
     });

@@ -4,6 +4,7 @@
  * request was due, so a store that stalls cannot hide it by slowing its clients down (no coordinated omission).
  */
 import { build, type Histogram } from 'hdr-histogram-js';
+import { QuoinError } from '../../src/base/errors.js';
 import { encodeRequest, LoadConnection } from './connection.js';
 import type { LoadOptions } from './options.js';
 
@@ -95,14 +96,17 @@ class LoadRun {
     const connection = await LoadConnection.open(target.host, target.port, {
       onReply: (tag, isError) => {
         if (tag < 0) {
-          selected?.(isError ? new Error(`the server has no bucket '${bucket}'`) : undefined);
+          selected?.(
+            isError ? new QuoinError('UNKNOWN_BUCKET', `the server has no bucket '${bucket}'`) : undefined,
+          );
           return;
         }
         this.#onReply(tag, isError);
         if (ratePerSecond === 0) this.#sendNext(connection, tag);
       },
       onClose: (unanswered, reason) => {
-        const error = new Error(
+        const error = new QuoinError(
+          'UNREACHABLE',
           `${target.host}:${target.port}: ${reason}, ${unanswered} requests unanswered`,
         );
         selected?.(error);
@@ -152,7 +156,11 @@ class LoadRun {
       const dueByNow = Math.min(requests, Math.floor(((now - started) * ratePerSecond) / 1000));
       while (this.#sent < dueByNow) {
         if (this.#sent - this.#answered >= MAX_UNANSWERED) {
-          this.#finish(new Error(`${MAX_UNANSWERED} requests unanswered: the rate is far beyond the store`));
+          this.#finish(
+            new QuoinError('OVERLOADED', `${MAX_UNANSWERED} requests are unanswered`, {
+              remedy: 'Ask for a lower --rate: this one is far beyond the store.',
+            }),
+          );
           return;
         }
         const number = this.#sent++;

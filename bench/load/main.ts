@@ -1,4 +1,5 @@
-/** `quoin bench`: the load generator on the command line. */
+/** `quoin bench`: the load generator on the command line, which prints what is thrown here as it prints all errors. */
+import { QuoinError } from '../../src/base/errors.js';
 import { type LoadResult, runLoad } from './generator.js';
 import { LOAD_USAGE, type LoadOptions, parseLoadOptions, UsageError } from './options.js';
 
@@ -14,26 +15,20 @@ function report(options: LoadOptions, result: LoadResult): string {
   ].join('\n');
 }
 
-/** Returns the exit code: 1 when the load failed or any request was answered with an error, 2 on wrong usage. */
+/** Returns the exit code: 1 when any request was answered with an error. Throws USAGE, or what kept the load from being run. */
 export async function runLoadCommand(args: readonly string[]): Promise<number> {
   let options: LoadOptions | undefined;
   try {
     options = parseLoadOptions(args);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`USAGE ${error.message}; see quoin bench --help\n`);
-    return 2;
+    throw new QuoinError('USAGE', error.message, { cause: error, remedy: 'See quoin bench --help.' });
   }
   if (options === undefined) {
     process.stdout.write(`${LOAD_USAGE}\n`);
     return 0;
   }
-  try {
-    const result = await runLoad(options);
-    process.stdout.write(`${options.json ? JSON.stringify(result) : report(options, result)}\n`);
-    return result.errors === 0 ? 0 : 1;
-  } catch (error) {
-    process.stderr.write(`LOAD_FAILED ${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
-  }
+  const result = await runLoad(options);
+  process.stdout.write(`${options.json ? JSON.stringify(result) : report(options, result)}\n`);
+  return result.errors === 0 ? 0 : 1;
 }

@@ -96,6 +96,23 @@ describe('the command line', () => {
     expect((await quoin(['up', '--preset', 'practicle'])).err).toContain('did you mean practical?');
   });
 
+  test('refuses options of up that contradict each other', async () => {
+    expectFailure(await quoin(['up', '--ephemeral', '--dir', 'kept']), 2, 'USAGE');
+  });
+
+  test('advises about a configuration file that is not there by its path', async () => {
+    const outcome = await quoin(['start', '--config', '/nowhere/quoin.yaml']);
+    expectFailure(outcome, 1, 'CONFIG_INVALID');
+    expect(outcome.err).toContain('Check the path that --config was given');
+  });
+
+  test('reports the load generator’s failures as all others', async () => {
+    const unreachable = await quoin(['bench', '--url', 'redis://127.0.0.1:1']);
+    expectFailure(unreachable, 1, 'UNREACHABLE');
+    expect(unreachable.err).toContain('redis://127.0.0.1:1: ');
+    expectFailure(await quoin(['bench', '--clients', 'many']), 2, 'USAGE');
+  });
+
   test('says where nobody answers', async () => {
     const outcome = await quoin(['get', 'a', '--url', 'redis://127.0.0.1:1']);
     expectFailure(outcome, 1, 'UNREACHABLE');
@@ -226,6 +243,14 @@ describe('a client command', () => {
     });
     expect((await call('bucket', 'drop', 'sessions', '--json')).out).toBe('{"dropped":"sessions"}\n');
     expectFailure(await call('bucket', 'describe', 'sessions'), 1, 'UNKNOWN_BUCKET');
+  });
+
+  test('shows bounds that do not hold as none', async () => {
+    await call('bucket', 'create', 'bounded', '--engine', 'memory', '--max-memory', '1gb');
+    const { out } = await call('bucket', 'describe', 'bounded');
+    expect(out).toContain('maxMemory: 1gb\n');
+    expect(out).toContain('maxIdle: none\n');
+    expect(out).toContain('ttl: none\n');
   });
 
   test('administers eventual buckets and bounds, in the words that people write', async () => {
@@ -366,7 +391,9 @@ describe('before anything is started', () => {
   });
 
   test('up refuses presets and keys that it does not know', async () => {
-    expectFailure(await quoin(['up', '--preset', 'mencius', '--dir', dir]), 1, 'NOT_SUPPORTED');
+    const absent = await quoin(['up', '--preset', 'mencius', '--dir', dir]);
+    expectFailure(absent, 1, 'NOT_SUPPORTED');
+    expect(absent.err).toMatch(/ Choose one of the presets practical and memory\.\n$/);
     const beyond = [
       '--base-port',
       '63000',

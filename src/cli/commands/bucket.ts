@@ -121,8 +121,12 @@ function linesOf(description: JsonObject): string[] {
   const shown = Object.entries(description).filter(
     ([key]) => !(/(Ms|Bytes)$/.test(key) && Object.hasOwn(description, key.replace(/(Ms|Bytes)$/, ''))),
   );
-  const words = (value: unknown): string => (value === true ? 'on' : value === false ? 'off' : String(value));
-  return shown.map(([key, value]) => `${key}: ${words(value)}`);
+  const isNone = (key: string): boolean => description[`${key}Ms`] === 0 || description[`${key}Bytes`] === 0;
+  const words = (key: string, value: unknown): string => {
+    if (typeof value === 'boolean') return value ? 'on' : 'off';
+    return isNone(key) ? 'none' : String(value);
+  };
+  return shown.map(([key, value]) => `${key}: ${words(key, value)}`);
 }
 
 function printBucket(io: CliIo, options: BucketOptions, bucket: unknown, done: string): void {

@@ -1,5 +1,6 @@
 /** `quoin up`: a cluster on this machine, one process for each node. */
 import type { Command } from 'commander';
+import { QuoinError } from '../../base/errors.js';
 import { integerOption } from '../connection.js';
 import type { CliContext } from '../io.js';
 import { PRESET_HELP } from '../up/layout.js';
@@ -34,5 +35,9 @@ export function addUpCommand(program: Command, { io }: CliContext): void {
     .option('--set <key=value...>', 'change a key of every node’s configuration')
     .option('--json', 'print one line of JSON when all nodes serve')
     .addHelpText('after', EXAMPLES)
-    .action((options: UpOptions) => runUp(options, io));
+    .action((options: UpOptions, command: Command) => {
+      if (options.ephemeral === true && command.getOptionValueSource('dir') !== 'default')
+        throw new QuoinError('USAGE', '--ephemeral keeps nothing, and so does not go with --dir');
+      return runUp(options, io);
+    });
 }

@@ -101,6 +101,8 @@ function quorum(client: ClientConnection, args: readonly Buffer[]): Reply {
   if (args.length % 2 !== 0) return SYNTAX_ERROR;
   let { r, w } = client.quorum ?? {};
   for (let i = 0; i < args.length; i += 2) {
+    if (lower(args[i + 1]) === 'default')
+      return invalidArgument("CLIENT QUORUM DEFAULT goes back to the bucket's own r and w, both at once");
     const replicas = integer(args[i + 1]);
     if (replicas === undefined || replicas < 1 || replicas > LIMITS.maxReplicas)
       return invalidArgument(`the number of replicas must lie between 1 and ${LIMITS.maxReplicas}`);
