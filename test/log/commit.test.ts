@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { LIMITS } from '../../src/base/limits.js';
 import { SyncChooser } from '../../src/log/sync-chooser.js';
 import { contents, entries, entry, LogHarness } from './log-harness.js';
+
+/** So large a payload is not copied into the batch. */
+const LARGE_BYTES = LIMITS.maxEntryBytes + 1;
 
 describe.each(['blocking', 'background'] as const)('A commit (%s)', (syncStrategy) => {
   it('calls back, but never from within the call', () => {
@@ -146,6 +150,94 @@ describe('A large batch', () => {
     expect(harness.disk.pendingSyncs).toBe(1);
     harness.settle();
     expect(harness.restart().group(1).entries(1, 2, 1)[0]!.payload.length).toBe(2 * 1024 * 1024);
+  });
+
+  it('holds small records before, between and after large payloads, which are written from where they are', () => {
+    const harness = new LogHarness();
+    const { log } = harness;
+    const large = (byte: number, sizeBytes: number): Buffer => Buffer.alloc(sizeBytes, byte);
+    log.saveHardState(1, { term: 1, votedFor: 'n1' });
+    log.append(1, [entry(1, 1), entry(2, 1, large(65, LARGE_BYTES)), entry(3, 1), entry(4, 1)]);
+    log.append(2, [entry(1, 1, large(66, LARGE_BYTES + 1)), entry(2, 1, large(67, LARGE_BYTES + 2))]);
+    expect(harness.commit()).toBeUndefined();
+    log.append(1, [entry(5, 1)]);
+    expect(harness.commit()).toBeUndefined();
+    const [first, second] = [contents(log, 1), contents(log, 2)];
+    const again = harness.restart();
+    expect(contents(again, 1)).toEqual(first);
+    expect(contents(again, 2)).toEqual(second);
+    const kept = again.group(2).entries(1, 3, Number.POSITIVE_INFINITY);
+    expect(kept.map(({ payload }) => payload.length)).toEqual([LARGE_BYTES + 1, LARGE_BYTES + 2]);
+    expect(kept[0]!.payload.equals(large(66, LARGE_BYTES + 1))).toBe(true);
+  });
+
+  it('that was torn between its parts is gone as a whole', () => {
+    const harness = new LogHarness();
+    harness.log.append(1, [entry(1, 1)]);
+    expect(harness.commit()).toBeUndefined();
+    // Room for the head of the batch, but not for the payload.
+    harness.disk.capacityBytes = harness.disk.usedBytes() + 1000;
+    harness.log.append(1, [entry(2, 1, Buffer.alloc(LARGE_BYTES, 65))]);
+    expect(harness.commit()).toMatchObject({ code: 'DISK_FULL' });
+    harness.disk.capacityBytes = Number.POSITIVE_INFINITY;
+    expect(harness.restart().group(1).lastIndex()).toBe(1);
+  });
+
+  describe('that begins a segment', () => {
+    function atTheEndOfASegment(): LogHarness {
+      const harness = new LogHarness({ segmentBytes: 2048 });
+      harness.log.append(1, [entry(1, 1, Buffer.alloc(3000, 1))]);
+      expect(harness.commit()).toBeUndefined();
+      harness.log.append(1, [entry(2, 1, Buffer.alloc(LARGE_BYTES, 2))]);
+      return harness;
+    }
+
+    it('waits for it in the background, and takes along what is queued meanwhile', () => {
+      const harness = atTheEndOfASegment();
+      const outcomes: (Error | undefined)[] = [];
+      const { writes } = harness.disk;
+      harness.log.commit((error) => outcomes.push(error));
+      harness.clock.run();
+      expect(harness.disk.pendingSyncs).toBe(1);
+      // Its header alone.
+      expect(harness.disk.writes - writes).toBe(1);
+      harness.log.append(1, [entry(3, 1)]);
+      harness.log.commit((error) => outcomes.push(error));
+      harness.settle();
+      expect(outcomes).toEqual([undefined, undefined]);
+      expect(harness.restart().group(1).lastIndex()).toBe(3);
+    });
+
+    it('is lost when the process dies before the segment is there, and the log goes on', () => {
+      const harness = atTheEndOfASegment();
+      harness.log.commit(() => {});
+      harness.clock.run();
+      const log = harness.restart();
+      expect(log.group(1).lastIndex()).toBe(1);
+      log.append(1, [entry(2, 1)]);
+      expect(harness.commit()).toBeUndefined();
+      expect(harness.restart().group(1).lastIndex()).toBe(2);
+    });
+
+    it('fails with the sync of the segment, and nothing after it is called durable', () => {
+      const harness = atTheEndOfASegment();
+      harness.disk.failSyncs = true;
+      expect(harness.commit()).toMatchObject({ code: 'DISK_FAILED' });
+      harness.disk.failSyncs = false;
+      harness.log.append(1, [entry(3, 1)]);
+      expect(harness.commit()).toMatchObject({ code: 'DISK_FAILED' });
+    });
+
+    it('is told of a close meanwhile, once', () => {
+      const harness = atTheEndOfASegment();
+      const outcomes: (Error | undefined)[] = [];
+      harness.log.commit((error) => outcomes.push(error));
+      harness.clock.run();
+      harness.log.close();
+      harness.settle();
+      expect(outcomes).toEqual([expect.objectContaining({ code: 'SHUTTING_DOWN' })]);
+      expect(harness.reopen().group(1).lastIndex()).toBe(1);
+    });
   });
 });
 

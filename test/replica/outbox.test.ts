@@ -94,6 +94,45 @@ describe('an outbox', () => {
     expect(outbox.queuedBytes).toBe(0);
   });
 
+  test('sends what came before a large message of the same turn, and goes on behind it', () => {
+    const { outbox, link } = connected();
+    write(outbox, MESSAGE.heartbeat, 1, text('a', 5));
+    write(outbox, MESSAGE.raft, 1, text('b', LARGE));
+    write(outbox, MESSAGE.heartbeat, 2, text('c', 5));
+    outbox.flush();
+    expect(receive(link.sent)).toEqual([
+      { kind: MESSAGE.heartbeat, group: 1, body: 'aaaaa' },
+      { kind: MESSAGE.heartbeat, group: 2, body: 'ccccc' },
+      { kind: MESSAGE.raft, group: 1, body: 'b'.repeat(LARGE) },
+    ]);
+  });
+
+  test('sends a large message of two parts as one, wherever the parts meet', () => {
+    for (const headBytes of [0, 1, 100, LIMITS.maxFrameBytes - 1, LIMITS.maxFrameBytes, LARGE - 1, LARGE]) {
+      const { outbox, link } = connected();
+      const head = text('h', headBytes);
+      const tail = text('t', LARGE - headBytes);
+      expect(outbox.sendLarge(MESSAGE.raft, 7, head, tail)).toBe(true);
+      expect(outbox.queuedBytes).toBe(LARGE);
+      write(outbox, MESSAGE.raft, 7, text('z', 1));
+      outbox.flush();
+      expect(receive(link.sent)).toEqual([
+        { kind: MESSAGE.raft, group: 7, body: Buffer.concat([head, tail]).toString() },
+        { kind: MESSAGE.raft, group: 7, body: 'z' },
+      ]);
+      for (const frame of link.sent) expect(frame.length).toBeLessThan(LIMITS.maxFrameBytes + 256);
+      expect(outbox.queuedBytes).toBe(0);
+    }
+  });
+
+  test('drops a large message of two parts when there is no link', () => {
+    const { outbox } = connected();
+    outbox.detach();
+    expect(outbox.sendLarge(MESSAGE.raft, 7, text('h', 1), text('t', LARGE))).toBe(false);
+    expect(outbox.messagesDropped).toBe(1);
+    expect(outbox.queuedBytes).toBe(0);
+  });
+
   test('keeps messages of a lane behind the pieces before them, and lets other lanes pass', () => {
     const { outbox, link } = connected();
     link.room = 1;

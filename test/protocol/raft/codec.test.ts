@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ByteReader, ByteWriter, DecodeError } from '../../../src/base/bytes.js';
-import { decodeRaftMessage, encodeRaftMessage } from '../../../src/protocol/raft/codec.js';
+import { decodeRaftMessage, encodeAppendHead, encodeRaftMessage } from '../../../src/protocol/raft/codec.js';
 import type { RaftMessage } from '../../../src/protocol/raft/types.js';
 
 const number = fc.oneof(fc.nat(300), fc.maxSafeNat());
@@ -84,6 +84,20 @@ function encode(message: RaftMessage): Buffer {
 }
 
 describe('the codec of raft messages', () => {
+  it('writes the head of an append with one entry as it stands before the payload', () => {
+    fc.assert(
+      fc.property(messages, (message) => {
+        const entry = message.kind === 'append-request' ? message.entries[0] : undefined;
+        fc.pre(message.kind === 'append-request' && entry !== undefined);
+        const single = { ...message, entries: [entry] };
+        const [whole, head] = [new ByteWriter(), new ByteWriter()];
+        encodeRaftMessage(whole, single);
+        encodeAppendHead(head, single, entry);
+        expect(Buffer.concat([head.take(), entry.payload])).toEqual(whole.take());
+      }),
+    );
+  });
+
   it('gives back what was encoded and reads no further', () => {
     fc.assert(
       fc.property(messages, (message) => {
