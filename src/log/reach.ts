@@ -47,9 +47,40 @@ export class LogReach {
   /** Records, durably, that this segment is there. */
   extend(newestSegment: number): void {
     if (newestSegment <= this.#newestSegment) return;
-    this.#disk.replace(this.#path, Buffer.from(`${JSON.stringify({ format: FORMAT, newestSegment })}\n`));
+    this.#disk.replace(this.#path, encodeReach(newestSegment));
     this.#newestSegment = newestSegment;
   }
+
+  /** The same, but the event loop goes on while the disk works. The callback comes once, and later. */
+  extendInBackground(newestSegment: number, onDurable: (error: Error | undefined) => void): void {
+    const temporary = `${this.#path}.new`;
+    const file = this.#disk.open(temporary, { create: true });
+    try {
+      file.truncate(0);
+      file.writeAt(0, encodeReach(newestSegment));
+      file.sync((error) => {
+        file.close();
+        let outcome = error;
+        try {
+          if (outcome === undefined) {
+            this.#disk.rename(temporary, this.#path);
+            this.#disk.syncDirectory(this.#path.slice(0, this.#path.lastIndexOf('/')));
+            this.#newestSegment = newestSegment;
+          }
+        } catch (failure) {
+          outcome = failure instanceof Error ? failure : new Error(String(failure));
+        }
+        onDurable(outcome);
+      });
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+}
+
+function encodeReach(newestSegment: number): Buffer {
+  return Buffer.from(`${JSON.stringify({ format: FORMAT, newestSegment })}\n`);
 }
 
 function readReach(disk: Disk, path: string): number {

@@ -354,11 +354,30 @@ class SegmentedLog implements WriteAheadLog {
         this.#directory,
         this.#batchSegment,
         this.#sequence,
-        made,
+        (outcome) => this.#nameMade(outcome, made),
       );
     } catch (error) {
       if (error instanceof InvariantViolation) throw error;
       this.#fail(error, 'write', []);
+    }
+  }
+
+  /** Names a segment that was made in the background, there as well. */
+  #nameMade(outcome: Segment | Error, made: (outcome: Segment | Error) => void): void {
+    if (outcome instanceof Error || this.#closed || this.#reach === undefined) {
+      made(outcome);
+      return;
+    }
+    const fail = (error: unknown): void => {
+      outcome.close();
+      made(error instanceof Error ? error : new Error(String(error)));
+    };
+    try {
+      this.#reach.extendInBackground(outcome.number, (error) =>
+        error === undefined ? made(outcome) : fail(error),
+      );
+    } catch (error) {
+      fail(error);
     }
   }
 

@@ -117,6 +117,9 @@ describe('a Redis client of an eventual bucket', () => {
     expect(await socket.command('SET', 'chosen', 'y')).toBe('OK');
     expect(await socket.command('CLIENT', 'QUORUM', 'R', '0')).toBeInstanceOf(RespError);
     expect(await socket.command('CLIENT', 'QUORUM', 'X', '1')).toBeInstanceOf(RespError);
+    expect(await socket.command('CLIENT', 'QUORUM', 'R', 'default')).toMatchObject({
+      message: expect.stringContaining('CLIENT QUORUM DEFAULT goes back'),
+    });
     await socket.command('CLIENT', 'QUORUM', 'R', '1');
     expect(await socket.command('RESET')).toBe('RESET');
     expect(await socket.command('CLIENT', 'QUORUM')).toEqual([]);

@@ -195,8 +195,9 @@ describe('the life of an embedded node', () => {
   test('that cannot start says why, to whoever waits and whoever comes later', async () => {
     const node = newNode();
     const started = outcome(node.started());
-    thread.say({ kind: 'failed', error: { code: 'ADDRESS_IN_USE', message: 'taken' } });
-    expect(await started).toMatchObject({ code: 'ADDRESS_IN_USE', message: 'taken' });
+    const error = { code: 'ADDRESS_IN_USE', message: 'taken', remedy: 'Wait a minute.' } as const;
+    thread.say({ kind: 'failed', error });
+    expect(await started).toMatchObject(error);
     thread.emit('exit');
     expect(await outcome(node.ready())).toMatchObject({ code: 'ADDRESS_IN_USE' });
     expect(await node.ended).toMatchObject({ code: 'ADDRESS_IN_USE' });

@@ -1,5 +1,6 @@
 /** What recovery makes of a log that a crash has torn, that has rotted, or that is none. */
 import { describe, expect, it } from 'vitest';
+import { LIMITS } from '../../src/base/limits.js';
 import { checksum, encodeSegmentHeader } from '../../src/log/format.js';
 import { type LogOptions, openLog } from '../../src/log/write-ahead-log.js';
 import { contents, DIRECTORY, entry, LogHarness, REACH_PATH, segmentPath } from './log-harness.js';
@@ -234,6 +235,25 @@ describe('Damage', () => {
     harness.disk.load(whole);
     harness.restart();
     expect(entriesOf(harness).length).toBeGreaterThan(0);
+  });
+
+  it('is the loss of a segment that a large batch began, and not a death before that was named', () => {
+    const harness = new LogHarness({ segmentBytes: 2048 });
+    harness.log.append(1, [entry(1, 1, Buffer.alloc(3000, 1))]);
+    harness.commit();
+    harness.log.append(1, [entry(2, 1, Buffer.alloc(LIMITS.logBlockingSyncBytes + 1, 2))]);
+    harness.log.commit(() => {});
+    harness.clock.run();
+    // The segment is there; the sync of the file that names it is under way.
+    harness.disk.completeSync();
+    expect(harness.disk.pendingSyncs).toBe(1);
+    expect(harness.restart().group(1).lastIndex()).toBe(1);
+    harness.log.append(1, [entry(2, 1, Buffer.alloc(LIMITS.logBlockingSyncBytes + 1, 2))]);
+    expect(harness.commit()).toBeUndefined();
+    expect(harness.restart().group(1).lastIndex()).toBe(2);
+    harness.disk.remove(segmentPath(2));
+    harness.disk.remove(segmentPath(3));
+    expectDamage(harness, /files of the log are missing/);
   });
 
   it('is not an empty log that was never written to, nor one whose reach nobody has kept', () => {
