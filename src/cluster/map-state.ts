@@ -21,8 +21,11 @@ export type MapChange =
   | { readonly change: 'drop-bucket'; readonly name: string }
   /** Everything of an eventual bucket up to this version is gone; a lower version than before changes nothing. */
   | { readonly change: 'flush-bucket'; readonly name: string; readonly version: number }
-  /** A node that is known came back with a new data directory: it has lost what it had promised. */
-  | { readonly change: 'renew-node'; readonly node: NodeDescription };
+  /**
+   * A node that is known came back with a new data directory: it has lost what it had promised. `replaces`: the incarnation it
+   * was known by to whoever let it in. It may lose its disk again, and what was proposed for the earlier time comes late.
+   */
+  | { readonly change: 'renew-node'; readonly node: NodeDescription; readonly replaces?: string };
 
 export type MapAnswer =
   | { readonly ok: true; readonly bucket: BucketDescription }
@@ -114,7 +117,7 @@ export class MapState {
       case 'flush-bucket':
         return this.#flush(change.name, change.version);
       case 'renew-node':
-        return this.#renew(change.node);
+        return this.#renew(change.node, change.replaces);
     }
   }
 
@@ -145,11 +148,14 @@ export class MapState {
     return this.#replaceBucket(bucket, flushed);
   }
 
-  #renew(node: NodeDescription): MapAnswer {
+  #renew(node: NodeDescription, replaces: string | undefined): MapAnswer {
     const known = this.#map.nodes.find((candidate) => candidate.id === node.id);
     if (known === undefined) return refused('NOT_FOUND', `there is no node '${node.id}'`);
     if (node.incarnation === '' || node.incarnation === known.incarnation)
       return refused('WRONG_ARGUMENTS', `node '${node.id}' is known by this incarnation; nothing is renewed`);
+    // Without it: from a log of before.
+    if (replaces !== undefined && replaces !== known.incarnation)
+      return refused('WRONG_ARGUMENTS', `node '${node.id}' has been renewed by another incarnation already`);
     const { resp, http, grpc, incarnation } = node;
     const renewed: NodeDescription = { ...known, resp, http, grpc, incarnation, forgot: true };
     this.#replace({

@@ -64,8 +64,8 @@ export class Administration {
   }
 
   /** Makes a node known by its new incarnation; see the change `renew-node`. */
-  renewNode(node: NodeDescription): Promise<NodeDescription> {
-    return this.#submit({ change: 'renew-node', node }, unwrapNode);
+  renewNode(node: NodeDescription, replaces: string): Promise<NodeDescription> {
+    return this.#submit({ change: 'renew-node', node, replaces }, unwrapNode);
   }
 
   #submit<Answer>(change: MapChange, unwrap: (answer: MapAnswer) => Answer): Promise<Answer> {

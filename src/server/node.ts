@@ -231,7 +231,7 @@ export class Node implements NodeServer {
     this.#renewals = new Renewals({
       known: (node) => this.#known.current?.nodes.find(({ id }) => id === node),
       silentMs: (node) => this.#peers.silentMs(node),
-      renew: (node) => this.#administration.renewNode(node),
+      renew: (node, replaces) => this.#administration.renewNode(node, replaces),
       logger,
     });
     this.#messageTargets = {

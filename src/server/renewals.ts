@@ -3,7 +3,10 @@
  * that it does not. The map then records the new incarnation and that the node has forgotten what it promised, so that
  * it counts in no Raft group, while eventual buckets fill it again from its peers.
  *
- * Invariant: a node whose known incarnation still speaks is not replaced: someone has started a second one by mistake.
+ * Invariants:
+ * - a node whose known incarnation still speaks is not replaced: someone has started a second one by mistake;
+ * - a new incarnation replaces the one that was known when it was let in, and no other: a node that has lost its disk twice would
+ *   else be shut out for good when the first renewal comes after the second.
  */
 import type { Logger } from '../base/logger.js';
 import type { NodeDescription } from '../cluster/map.js';
@@ -18,7 +21,8 @@ export interface RenewalsHost {
   known(node: NodeId): NodeDescription | undefined;
   /** How long nothing has been heard of the node as the map knows it. */
   silentMs(node: NodeId): number;
-  renew(node: NodeDescription): Promise<NodeDescription>;
+  /** `replaces`: the incarnation that it was known by. */
+  renew(node: NodeDescription, replaces: string): Promise<NodeDescription>;
   readonly logger: Logger;
 }
 
@@ -44,7 +48,7 @@ export class Renewals {
       'a node has come back without its data; letting it in again',
     );
     host
-      .renew(node)
+      .renew(node, recorded.incarnation)
       .catch((error: unknown) => {
         // Others may have done it, or nobody decides now: the node asks again.
         host.logger.debug({ peer: node.id, error: String(error) }, 'the node was not let in');

@@ -336,6 +336,24 @@ describe('a node that comes back', () => {
     expect(decodeMap(encodeMap(state.map))).toEqual(state.map);
   });
 
+  test('twice is not shut out by the first renewal when that comes late', () => {
+    const state = freshState(3);
+    const before = state.map.nodes[1]!;
+    const renew = (incarnation: string, replaces?: string): MapAnswer =>
+      apply(state, {
+        change: 'renew-node',
+        node: { ...before, incarnation },
+        ...(replaces === undefined ? {} : { replaces }),
+      });
+    expect(renew('second', before.incarnation)).toMatchObject({ ok: true });
+    expect(codeOf(renew('first', before.incarnation))).toBe('WRONG_ARGUMENTS');
+    expect(state.map.nodes[1]).toMatchObject({ incarnation: 'second', forgot: true });
+    expect(renew('third', 'second')).toMatchObject({ ok: true });
+    // As a log of before has it.
+    expect(renew('fourth')).toMatchObject({ ok: true });
+    expect(state.map.nodes[1]).toMatchObject({ incarnation: 'fourth' });
+  });
+
   test('with the same, or that nobody knows, changes nothing', () => {
     const state = freshState(3);
     const [known] = state.map.nodes;

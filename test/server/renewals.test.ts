@@ -13,8 +13,8 @@ function fixture(options: { silentMs?: number; fails?: boolean } = {}) {
   const renewals = new Renewals({
     known: (node) => (node === 'n2' ? KNOWN : undefined),
     silentMs: () => options.silentMs ?? 2000,
-    renew: (node) => {
-      renewed.push(`${node.id}/${node.incarnation}`);
+    renew: (node, replaces) => {
+      renewed.push(`${node.id}/${node.incarnation} for ${replaces}`);
       return new Promise((resolve, reject) => {
         settle = () => (options.fails ? reject(new Error('nobody decides')) : resolve(node));
       });
@@ -37,10 +37,10 @@ describe('a node that introduces itself', () => {
     const { renewed, meet, settled } = fixture();
     meet('new');
     meet('new');
-    expect(renewed).toEqual(['n2/new']);
+    expect(renewed).toEqual(['n2/new for old']);
     await settled();
     meet('newer');
-    expect(renewed).toEqual(['n2/new', 'n2/newer']);
+    expect(renewed).toEqual(['n2/new for old', 'n2/newer for old']);
   });
 
   test('is let in when the first attempt failed and it asks again', async () => {
@@ -48,7 +48,7 @@ describe('a node that introduces itself', () => {
     meet('new');
     await settled();
     meet('new');
-    expect(renewed).toEqual(['n2/new', 'n2/new']);
+    expect(renewed).toEqual(['n2/new for old', 'n2/new for old']);
   });
 
   test('is not let in while the known incarnation speaks', () => {
