@@ -62,6 +62,10 @@ export const LIMITS = {
   maxScanKeys: 10_000,
   /** Applied writes held in memory before they are written back to a disk engine; past it writes wait. */
   maxLedgerBytes: 128 * MIB,
+  /** Records of eventual buckets are written back when their journal has grown by so much, so that it is quickly replayed, */
+  journalWriteBackBytes: 256 * MIB,
+  /** or after this time. */
+  journalWriteBackMs: 60_000,
   /** Size at which a log segment is closed. */
   logSegmentBytes: 64 * MIB,
   /** Log entries' payload kept in memory for followers; older ones are read back from disk. */

@@ -17,11 +17,6 @@ import { decodeGroupNote, type GroupNote, groupNoteName } from '../group-note.js
 /** Group of the log. Groups of the cluster map are numbered from 0, and are as many as its nodes. */
 const JOURNAL_GROUP = 0xffff;
 
-/** Records are written back when the journal has grown by so much, so that it is not long and quickly replayed, */
-const WRITE_BACK_BYTES = 256 * 1024 * 1024;
-/** or after this time. */
-const WRITE_BACK_MS = 60_000;
-
 /** Entries of one group of the log carry a term; these know no leader. */
 const TERM = 1;
 
@@ -130,8 +125,8 @@ export class Journal implements Checkpointed {
     this.#writtenBackMs ??= nowMs;
     return (
       this.#isWantedSoon ||
-      nowMs - this.#writtenBackMs >= WRITE_BACK_MS ||
-      this.#grownBytes >= WRITE_BACK_BYTES ||
+      nowMs - this.#writtenBackMs >= LIMITS.journalWriteBackMs ||
+      this.#grownBytes >= LIMITS.journalWriteBackBytes ||
       this.#waitingBytes() >= LIMITS.maxLedgerBytes / 8
     );
   }
