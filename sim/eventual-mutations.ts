@@ -14,6 +14,7 @@ import {
   type QuorumRecord,
 } from '../src/protocol/quorum/types.js';
 import { Writes } from '../src/protocol/quorum/writes.js';
+import { QuorumStore } from '../src/store/quorum/quorum-store.js';
 import { StoredBucket } from '../src/store/quorum/stored-bucket.js';
 import type { Mutation } from './mutation.js';
 import { patchMethod, undoAll } from './patch.js';
@@ -125,6 +126,7 @@ const WIPED: Focus = {
   looseClients: 0,
   registerClients: 0,
   wipeWithinMs: 4000,
+  wipeAgainMeanMs: 0,
   thinkMeanMs: 20,
   network: { dropRate: 0.15 },
   quorum: {
@@ -132,6 +134,18 @@ const WIPED: Focus = {
     readRepair: false,
     repairIntervalMs: 10_000,
   },
+};
+
+/** The node with the empty disk takes long to be filled, has written back by then, and dies once more. */
+const WIPED_AND_KILLED: Focus = {
+  ...WIPED,
+  wipeWithinMs: 1000,
+  crashEveryMs: 2500,
+  massCrashRate: 1,
+  downMeanMs: 50,
+  checkpointIntervalMs: 500,
+  limits: { journalWriteBackMs: 500 },
+  quorum: { ...WIPED.quorum, timeoutMs: 3000 },
 };
 
 const SKEWED: Focus = {
@@ -208,6 +222,24 @@ export const EVENTUAL_MUTATIONS: readonly Mutation[] = [
     sentence: 'A replica that has lost its disk answers reads at once.',
     focus: WIPED,
     apply: () => patchMethod(Filling.prototype, 'isFilling', () => () => false),
+  },
+  {
+    name: 'filled-is-noted-too-soon',
+    sentence: 'A checkpoint says that a replica without its disk is filled before it is.',
+    focus: WIPED_AND_KILLED,
+    apply: () =>
+      patchMethod(
+        QuorumStore.prototype,
+        'encodeHead',
+        (original) =>
+          function (this: QuorumStore) {
+            const { filled } = this;
+            this.filled = true;
+            const head = original.call(this);
+            this.filled = filled;
+            return head;
+          },
+      ),
   },
   {
     name: 'repair-ignores-tombstones',

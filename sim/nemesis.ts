@@ -58,7 +58,7 @@ export class Nemesis {
     this.#every('partition', this.#swarm.partitionEveryMs, (random) => this.#partition(random));
     this.#every('disk stall', this.#swarm.diskStallEveryMs, (random) => this.#stallDisks(random));
     this.#every('pause', this.#swarm.pauseEveryMs, (random) => this.#pause(random));
-    this.#wipeOnce();
+    this.#wipe();
     this.#every('away', this.#swarm.awayEveryMs, (random) => this.#sendAway(random));
     this.#every('clock', this.#swarm.clockJumpEveryMs, (random) => this.#jump(random));
   }
@@ -132,17 +132,19 @@ export class Nemesis {
     this.#cluster.startLater(node, awayMs);
   }
 
-  /** Only where the others are a majority of every group. */
-  #wipeOnce(): void {
+  /** Only where the others are a majority of every group, and so never a second node; the same one perhaps again and again. */
+  #wipe(): void {
     const { nodes } = this.#cluster;
-    const withinMs = this.#swarm.wipeWithinMs;
-    if (withinMs === 0 || nodes.length < 3) return;
+    const { wipeWithinMs, wipeAgainMeanMs } = this.#swarm;
+    if (wipeWithinMs === 0 || nodes.length < 3) return;
     const random = this.#random.fork('wipe');
-    this.#cluster.later(random.float() * withinMs, () => {
+    const wipe = (node: ClusterNode): void => {
       if (this.#stopped) return;
       this.counters.wipedDisks++;
-      this.#cluster.wipe(random.pick(nodes));
-    });
+      this.#cluster.wipe(node);
+      if (wipeAgainMeanMs > 0) this.#cluster.later(random.exponential(wipeAgainMeanMs), () => wipe(node));
+    };
+    this.#cluster.later(random.float() * wipeWithinMs, () => wipe(random.pick(nodes)));
   }
 
   /** What was written during a stall is lost when power goes before it ends: nobody may have counted on it. */

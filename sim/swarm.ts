@@ -79,6 +79,8 @@ export interface Swarm {
   readonly leaderBias: number;
   /** Some time, one disk is replaced by an empty one: its node is let in again for eventual buckets alone. */
   readonly wipeWithinMs: number;
+  /** The same node loses its disk again after so long, on average, perhaps before it is filled; 0: never. */
+  readonly wipeAgainMeanMs: number;
   /** One node stays dead when the rest is healed: a majority must do. */
   readonly healOnlyMajority: boolean;
 }
@@ -167,7 +169,8 @@ export function drawSwarm(random: SeededRandom): Swarm {
   const electionTimeoutMs = random.pick([150, 300, 600, 1000]);
   const logSegmentBytes = random.pick([64 * KIB, 256 * KIB, LIMITS.logSegmentBytes]);
   const small = (choices: readonly number[]): number => random.pick(choices);
-  // A generator of its own: what it draws does not shift what follows.
+  // Generators of their own: what they draw does not shift what follows.
+  const writingBack = random.fork('writing back');
   const eventual = random.fork('eventual');
   const swarm: Swarm = {
     limits: {
@@ -179,6 +182,8 @@ export function drawSwarm(random: SeededRandom): Swarm {
       maxFrameBytes: small([16 * KIB, LIMITS.maxFrameBytes]),
       maxAppendBytes: small([1 * KIB, LIMITS.maxAppendBytes]),
       maxInflightAppends: small([1, 4, LIMITS.maxInflightAppends]),
+      journalWriteBackBytes: writingBack.pick([4 * KIB, 64 * KIB, LIMITS.journalWriteBackBytes]),
+      journalWriteBackMs: writingBack.pick([500, 5000, LIMITS.journalWriteBackMs]),
     },
     network: {
       minimumLatencyMs: random.between(0.05, 1),
@@ -237,6 +242,7 @@ export function drawSwarm(random: SeededRandom): Swarm {
     valueBytes: random.pick([0, 300, 3000]),
     leaderBias: random.pick([0, 0.5, 1]),
     wipeWithinMs: rate(0.2, 1000, 20_000),
+    wipeAgainMeanMs: random.fork('wipe again').pick([0, 1000, 4000]),
     healOnlyMajority: random.chance(0.4),
   };
   return eventual.chance(0.06) ? withHintsAlone(swarm) : swarm;

@@ -181,10 +181,11 @@ export class EventualKeys {
     const { history } = this.#options;
     const isInMemory = write.w === 1 && key.members.length > 1;
     if (isInMemory && history.kills > write.killsBefore) return 0;
-    let copies = write.w;
+    // Who loses its disk again had no other copy to lose.
+    const lost = new Set<string>();
     for (const { node, atMs } of history.lostDisks)
-      if (atMs >= write.calledMs && key.members.includes(node)) copies--;
-    return copies;
+      if (atMs >= write.calledMs && key.members.includes(node)) lost.add(node);
+    return write.w - lost.size;
   }
 
   /** Must a read not miss this write? A replica without its disk answers none before it has again what it had acknowledged. */

@@ -87,6 +87,8 @@ describe('a read whose quorum overlaps that of an acknowledged write', () => {
     expect(read(2, 'a', 10)).toThrow(/missed/);
     history.lostDisks.push({ node: 'n3', atMs: 150 });
     expect(read(2, 'a', 10)).toThrow(/missed/);
+    history.lostDisks.push({ node: 'n3', atMs: 155 });
+    expect(read(2, 'a', 10)).toThrow(/missed/);
     history.lostDisks.push({ node: 'n2', atMs: 160 });
     expect(read(2, 'a', 10)).not.toThrow();
     expect(read(3, 'a', 10)).not.toThrow();

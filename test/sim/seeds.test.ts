@@ -10,6 +10,21 @@ const QUIET: Focus = { crashEveryMs: 0, awayEveryMs: 0, powerLossRate: 0, healOn
 /** What few seeds draw by themselves. */
 const AIMED: readonly (readonly [name: string, focus: Focus])[] = [
   ['when a disk is replaced by an empty one', { wipeWithinMs: 2000, thinkMeanMs: 10 }],
+  [
+    'when one node loses its disk again and again',
+    { wipeWithinMs: 1500, wipeAgainMeanMs: 1500, eventualClients: 8, thinkMeanMs: 5 },
+  ],
+  [
+    'when records are written back all the time, and power is lost meanwhile',
+    {
+      checkpointIntervalMs: 500,
+      limits: { journalWriteBackMs: 500, journalWriteBackBytes: 4096 },
+      crashEveryMs: 300,
+      powerLossRate: 1,
+      downMeanMs: 50,
+      eventualClients: 10,
+    },
+  ],
   ['when nodes are away for longer than hints live', { awayEveryMs: 1000, awayMeanMs: 4000 }],
   ['when a clock runs ahead', { wrongClockMs: 5000, quorum: { maxClockDriftMs: 500 } }],
   [
@@ -36,6 +51,28 @@ const AIMED: readonly (readonly [name: string, focus: Focus])[] = [
   ],
 ];
 
+/** Seeds that have found something. */
+const KEPT: readonly (readonly [what: string, seed: string, steps: number, focus: Focus])[] = [
+  [
+    'a renewal that comes after a later one',
+    '100375',
+    100_000,
+    {
+      crashEveryMs: 0,
+      awayEveryMs: 0,
+      powerLossRate: 0,
+      eventualClients: 16,
+      looseClients: 0,
+      registerClients: 0,
+      wipeWithinMs: 3000,
+      wipeAgainMeanMs: 2000,
+      thinkMeanMs: 20,
+      network: { dropRate: 0.15 },
+      quorum: { readRepair: false, hintedHandoff: false, repairIntervalMs: 10_000 },
+    },
+  ],
+];
+
 describe('a simulated cluster', () => {
   it.each(Array.from({ length: 20 }, (_, i) => String(100 + i)))(
     'keeps its promises under seed %s',
@@ -43,6 +80,15 @@ describe('a simulated cluster', () => {
       const result = await runSimulation({ seed, steps: 30_000, nodes: 5 });
       expect(result.violation).toBeUndefined();
       expect(result.operations).toBeGreaterThan(0);
+    },
+    TIMEOUT_MS,
+  );
+
+  it.each(KEPT)(
+    'keeps its promises in spite of %s (seed %s)',
+    async (_what, seed, steps, focus) => {
+      const result = await runSimulation({ seed, steps, nodes: 5, focus });
+      expect(result.violation).toBeUndefined();
     },
     TIMEOUT_MS,
   );
