@@ -11,6 +11,7 @@ import {
   metricSum,
   untilConverged,
   untilElapsed,
+  untilFilled,
   wipe,
   withEventualFleet,
 } from '../support/eventual-fleet.js';
@@ -118,6 +119,7 @@ describe('a node that was away under full write load', { timeout: TIMEOUT_MS }, 
       await load.untilAcknowledged(1000);
       await load.stop();
       await untilConverged(fleet);
+      await untilFilled(fleet, 'n3');
       await expectEqualValues(load);
       // And it counts again, with the others in turn away.
       for (const id of OTHERS) {

@@ -69,6 +69,13 @@ export async function untilConverged(
   });
 }
 
+/** Resolves once this node, which has lost its disk, answers reads again. */
+export async function untilFilled(fleet: Fleet, id: string): Promise<void> {
+  await waitFor(`${id} to be filled`, PATIENCE_MS, async () =>
+    (await metricSum(fleet, 'quoin_eventual_filling', [id])) === 0 ? true : undefined,
+  );
+}
+
 /** Resolves once this has been so for `durationMs`, by this process's clock. */
 export async function untilElapsed(what: string, sinceMs: number, durationMs: number): Promise<void> {
   await waitFor(what, durationMs + PATIENCE_MS, () =>
