@@ -1,12 +1,12 @@
 /** Eventual buckets through both doors of a real cluster of three nodes in this process. */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SILENT_LOGGER } from '../../src/base/logger.js';
 import { type ServedNode, serveNode } from '../../src/embed/serve.js';
 import { parseConfiguration } from '../../src/server/configuration/index.js';
+import { freePorts } from '../support/free-ports.js';
 import { RespError, RespSocket } from '../support/resp-socket.js';
 
 const READY_MS = 30_000;
@@ -14,24 +14,6 @@ const READY_MS = 30_000;
 let directory: string;
 const nodes: ServedNode[] = [];
 const sockets: RespSocket[] = [];
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once('error', reject);
-          server.listen(0, '127.0.0.1', () => {
-            const bound = server.address();
-            resolve(typeof bound === 'object' && bound !== null ? bound.port : 0);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'quoin-eventual-'));

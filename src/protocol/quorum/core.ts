@@ -7,7 +7,7 @@
  *
  * Invariants:
  * - any message may be lost, repeated, late or out of order: answers are taken once, and those to nobody are ignored;
- * - what has timed out is not acknowledged, also when this process stood still and the answer waits before the next tick;
+ * - no answer of a replica acknowledges what has timed out, also when this process stood still and it waits before the next tick;
  * - what leaves in one turn leaves in this order: mutations, then questions, so that a replica has the writes of a turn before
  *   it answers the reads of that turn. Of one key it leaves in the order in which it came: a pipeline's read does not see what
  *   the same pipeline writes behind it.

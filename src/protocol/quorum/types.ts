@@ -111,6 +111,11 @@ export interface QuorumWrite {
   written(outcome: WriteOutcome): void;
 }
 
+/** This node's memory is all that the write waits for: it is answered before anything of it leaves. */
+export function needsMemoryAlone({ w, durable, replicas }: QuorumWrite): boolean {
+  return w === 1 && !durable && replicas.includesSelf;
+}
+
 export interface QuorumRead {
   readonly bucketId: number;
   readonly key: Buffer;

@@ -25,7 +25,7 @@ import type { QuorumContext } from './context.js';
 import { LagBrake } from './lag-brake.js';
 import type { KnownSet, Peer } from './peers.js';
 import type { MutationNote, QuorumFailure, QuorumWrite, WriteOutcome } from './types.js';
-import { isDead } from './types.js';
+import { isDead, needsMemoryAlone } from './types.js';
 import { type PendingWrite, WriteBatch } from './write-batch.js';
 
 /** What a mutation takes beside key and value, about. */
@@ -83,7 +83,7 @@ export class Writes {
       return;
     }
     const existed = set.includesSelf && context.store.previousLive;
-    if (set.includesSelf && write.w === 1 && !write.durable) {
+    if (needsMemoryAlone(write)) {
       const isHeld = this.#brake.isOn(context.unackedBytes);
       this.#append(write, version, known, undefined);
       if (isHeld) this.#brake.hold(write, version, existed, context.nowMs);

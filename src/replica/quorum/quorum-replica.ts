@@ -19,14 +19,15 @@ import type { Env, Timer } from '../../env/env.js';
 import type { AntiEntropy } from '../../protocol/quorum/anti-entropy.js';
 import type { OutgoingRepair } from '../../protocol/quorum/anti-entropy-types.js';
 import { decodeQuorumMessage, encodeQuorumMessage } from '../../protocol/quorum/codec.js';
-import type {
-  MutationBatch,
-  NodeId,
-  OutgoingQuorumMessage,
-  QuorumCoreContract,
-  QuorumMessage,
-  QuorumRead,
-  QuorumWrite,
+import {
+  type MutationBatch,
+  type NodeId,
+  needsMemoryAlone,
+  type OutgoingQuorumMessage,
+  type QuorumCoreContract,
+  type QuorumMessage,
+  type QuorumRead,
+  type QuorumWrite,
 } from '../../protocol/quorum/types.js';
 import { MESSAGE } from '../peers/frame.js';
 import type { PeerHub } from '../peers/peer-hub.js';
@@ -114,7 +115,7 @@ export class QuorumReplica implements Pumped {
     this.#retention.noteTime(nowMs, wallMs);
     this.#core.write(write, nowMs, wallMs);
     // What one replica's memory was enough for has been answered already.
-    if (write.w === 1 && !write.durable && write.replicas.includesSelf) this.#takeTurnSoon(nowMs);
+    if (needsMemoryAlone(write)) this.#takeTurnSoon(nowMs);
     else this.#pump.markDirty(this);
   }
 

@@ -1,31 +1,12 @@
 import { createHmac } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { SILENT_LOGGER } from '../../../src/base/logger.js';
 import { serveNode } from '../../../src/embed/serve.js';
 import { parseConfiguration } from '../../../src/server/configuration/index.js';
-
-/** Ports that were free a moment ago. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once('error', reject);
-          server.listen(0, '127.0.0.1', () => {
-            const bound = server.address();
-            resolve(typeof bound === 'object' && bound !== null ? bound.port : 0);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
+import { freePorts } from '../../support/free-ports.js';
 
 test('a node whose configuration has the section opens the Slack door, and closes it when it stops', {
   timeout: 60_000,
