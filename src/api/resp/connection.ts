@@ -19,6 +19,7 @@ import { ErrorReply, QUEUED, type Reply } from '../../store/reply.js';
 import type { BucketDescription } from '../../store/types.js';
 import { DEFAULT_USER } from './access.js';
 import type { CommandEntry } from './command-table.js';
+import type { FormerChoices } from './commands/promised-copies.js';
 import { ANSWERED } from './connection-command.js';
 import { NOT_IN_TRANSACTION, transactionDiscarded, unknownCommand, wrongArity } from './messages.js';
 import { COMMAND, FAILED, INCOMPLETE, REFUSED, RequestParser } from './parser.js';
@@ -66,6 +67,8 @@ export class ClientConnection {
   readConsistency: ReadConsistency = 'linearizable';
   /** What this connection asks of eventual buckets (CLIENT QUORUM); undefined: what each bucket says. */
   quorum: QuorumChoice | undefined = undefined;
+  /** What it has asked of them before, for WAIT. */
+  formerChoices: FormerChoices | undefined = undefined;
   replyMode: ReplyMode = 'on';
   noEvict = false;
   noTouch = false;

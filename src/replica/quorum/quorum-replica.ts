@@ -114,7 +114,7 @@ export class QuorumReplica implements Pumped {
     const wallMs = this.#env.clock.wallMs();
     this.#retention.noteTime(nowMs, wallMs);
     this.#core.write(write, nowMs, wallMs);
-    // What one replica's memory was enough for has been answered already.
+    // What needs memory alone waits for no turn.
     if (needsMemoryAlone(write)) this.#takeTurnSoon(nowMs);
     else this.#pump.markDirty(this);
   }

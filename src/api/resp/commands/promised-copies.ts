@@ -9,7 +9,7 @@ import type { QuorumPolicy } from '../../../store/types.js';
 import type { ClientConnection } from '../connection.js';
 
 /** The choices of w that were given up. */
-interface FormerChoices {
+export interface FormerChoices {
   readonly least: number;
   /** True: for a while the bucket's own was in force. */
   readonly own: boolean;
@@ -17,21 +17,19 @@ interface FormerChoices {
 
 const NONE: FormerChoices = { least: Number.POSITIVE_INFINITY, own: false };
 
-const formerChoices = new WeakMap<ClientConnection, FormerChoices>();
-
 /** To be called before a connection's choice changes. */
 export function noteFormerChoice(client: ClientConnection): void {
   if (client.lastWrittenKey === undefined) return;
-  const { least, own } = formerChoices.get(client) ?? NONE;
+  const { least, own } = client.formerChoices ?? NONE;
   const w = client.quorum?.w;
-  formerChoices.set(client, {
+  client.formerChoices = {
     least: Math.min(least, w ?? Number.POSITIVE_INFINITY),
     own: own || w === undefined,
-  });
+  };
 }
 
 /** Copies that every acknowledged write of the connection has in a bucket of this policy. */
 export function promisedCopies(client: ClientConnection, { n, w }: QuorumPolicy): number {
-  const { least, own } = formerChoices.get(client) ?? NONE;
+  const { least, own } = client.formerChoices ?? NONE;
   return Math.min(n, client.quorum?.w ?? w, least, own ? w : n);
 }
